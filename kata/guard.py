@@ -1,0 +1,156 @@
+"""Fences around a learner's code: a clock, a bounded capture of what it prints, and what it must leave alone."""
+
+import contextlib
+import ctypes
+import io
+import random
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+SEED = 20_077  # what the global generators stand at when a learner's function begins
+PRINT_LIMIT = 20_000
+
+
+class TimeUp(BaseException):
+    """Raised inside a learner's code when its time is over; a BaseException so that `except Exception` lets it by."""
+
+    kata_time_limit = True
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in this thread after `seconds`, again every second after that until the block is left.
+
+    Uses SIGALRM where there is one; elsewhere an asynchronous exception, which arrives at the next bytecode.
+    """
+    if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+
+        def ring(*_: Any) -> None:
+            raise TimeUp
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        return
+    thread = ctypes.c_ulong(threading.get_ident())
+    timer = threading.Timer(
+        seconds, lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(TimeUp))
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class BoundedText(io.StringIO):
+    """Keeps the first characters that are written and drops the rest."""
+
+    def write(self, text: str) -> int:
+        room = PRINT_LIMIT - self.tell()
+        if room > 0:
+            super().write(text[:room])
+        return len(text)
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[BoundedText]:
+    """Send prints, stderr and warnings of the block into one bounded text."""
+    text = BoundedText()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield text
+
+
+@contextlib.contextmanager
+def own_random() -> Iterator[list[str]]:
+    """Seed the global generators for the block and put them back after it; says which were seeded anew."""
+    state, python_state = torch.get_rng_state(), random.getstate()
+    torch.manual_seed(SEED)
+    random.seed(SEED)
+    notes: list[str] = []
+    try:
+        yield notes
+    finally:
+        if torch.initial_seed() != SEED:
+            notes.append("torch.manual_seed")
+        torch.set_rng_state(state)
+        random.setstate(python_state)
+
+
+@dataclass
+class Fingerprint:
+    """What a learner's function must leave as it found it: its tensor arguments and the model."""
+
+    tensors: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    model: Any = None
+    hooks: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def take(arguments: dict[str, Any], model: Any) -> "Fingerprint":
+        tensors: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        for name, value in arguments.items():
+            parts = (
+                value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+            )
+            for i, part in enumerate(parts):
+                if isinstance(part, torch.Tensor):
+                    tensors[f"{name}#{i}"] = (part, part.clone())
+        if model is not None:
+            tensors |= {f"model#{k}": (v, v.clone()) for k, v in model.state_dict().items()}
+        return Fingerprint(tensors, model, _hooks(model))
+
+    def changed(self) -> list[str]:
+        """Names of the arguments that are no longer what they were; puts them back."""
+        names = []
+        for name, (tensor, before) in self.tensors.items():
+            if tensor.shape != before.shape or not _same(tensor, before):
+                names.append(name.split("#")[0])
+                with torch.no_grad(), contextlib.suppress(RuntimeError):
+                    tensor.data = before.clone()
+        return sorted(set(names))
+
+    def hooks_left(self) -> list[str]:
+        """Names of the hook points that carry more hooks than before; removes all hooks."""
+        if self.model is None:
+            return []
+        left = [name for name, count in _hooks(self.model).items() if count > self.hooks.get(name, 0)]
+        if left:
+            self.model.reset_hooks(including_permanent=True)
+            for module in self.model.modules():
+                if _count(module) and _count(module) > self.hooks.get("", 0) and hasattr(module, "fwd_hooks"):
+                    module._forward_hooks.clear()
+        return sorted(left)
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if torch.equal(a, b):
+        return True
+    return a.is_floating_point() and torch.equal(torch.nan_to_num(a, 0.25), torch.nan_to_num(b, 0.25))
+
+
+def _count(module: torch.nn.Module) -> int:
+    return len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
+
+
+def _hooks(model: Any) -> dict[str, int]:
+    """Number of hooks by hook point name."""
+    if model is None:
+        return {}
+    counts: dict[str, int] = {}
+    for module in model.modules():
+        if number := _count(module):
+            name = getattr(module, "name", None) or type(module).__name__
+            counts[name] = counts.get(name, 0) + number
+    return counts
