@@ -1,5 +1,7 @@
 """The command line: a thin roof. Everything heavy is imported inside the command that needs it."""
 
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,9 @@ OneSet = Annotated[str, typer.Argument(help="a problem set, such as sorted_list"
 
 def main() -> None:
     """Run the command line; a KataError is one line, never a traceback."""
+    for module in ("learn", "classroom", "pictures"):  # commands grouped by who uses them; each module is light
+        if importlib.util.find_spec(f"kata.cli_{module}"):
+            importlib.import_module(f"kata.cli_{module}").register(app)
     try:
         app()
     except KataError as error:

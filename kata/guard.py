@@ -118,7 +118,7 @@ class Fingerprint:
             if tensor.shape != before.shape or not _same(tensor, before):
                 names.append(name.split("#")[0])
                 with torch.no_grad(), contextlib.suppress(RuntimeError):
-                    tensor.data = before.clone()
+                    tensor.copy_(before)
         return sorted(set(names))
 
     def hooks_left(self) -> list[str]:
@@ -129,8 +129,9 @@ class Fingerprint:
         if left:
             self.model.reset_hooks(including_permanent=True)
             for module in self.model.modules():
-                if _count(module) and _count(module) > self.hooks.get("", 0) and hasattr(module, "fwd_hooks"):
-                    module._forward_hooks.clear()
+                for table in _tables(module):
+                    for key in [k for k, hook in table.items() if not _own(hook)]:
+                        del table[key]
         return sorted(left)
 
 
@@ -140,17 +141,24 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.is_floating_point() and torch.equal(torch.nan_to_num(a, 0.25), torch.nan_to_num(b, 0.25))
 
 
-def _count(module: torch.nn.Module) -> int:
-    return len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
+def _tables(module: torch.nn.Module) -> tuple[dict[int, Any], ...]:
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
+
+
+def _own(hook: Any) -> bool:
+    """Whether the library put this hook there for itself (it does so on the first run of some modules)."""
+    return str(getattr(hook, "__module__", "")).startswith("transformer_lens")
 
 
 def _hooks(model: Any) -> dict[str, int]:
-    """Number of hooks by hook point name."""
+    """Number of hooks by the name of the hook point or module."""
     if model is None:
         return {}
     counts: dict[str, int] = {}
     for module in model.modules():
-        if number := _count(module):
+        point = hasattr(module, "fwd_hooks")
+        number = sum(point or not _own(hook) for table in _tables(module) for hook in table.values())
+        if number:
             name = getattr(module, "name", None) or type(module).__name__
             counts[name] = counts.get(name, 0) + number
     return counts
