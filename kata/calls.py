@@ -42,12 +42,15 @@ class Call:
         args: arguments by the names of the contract, in order (`MODEL` stands for the model).
         then: where the exercise returns a function: the arguments of each further call of it.
         hook: where the exercise is a hook function: how it is run through the model.
+        weights: tensors that replace the model's own for this call, by their names in its state dict: an altered
+            model that no learner has seen.
         label: what a reader is told about this call.
     """
 
     args: dict[str, Any]
     then: tuple[dict[str, Any], ...] = ()
     hook: Hooked | None = None
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
     label: str = ""
 
     @property
@@ -71,9 +74,15 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def call(label: str = "", /, then: tuple[dict[str, Any], ...] = (), **args: Any) -> Call:
+def call(
+    label: str = "",
+    /,
+    then: tuple[dict[str, Any], ...] = (),
+    weights: dict[str, torch.Tensor] | None = None,
+    **args: Any,
+) -> Call:
     """A plain call of the exercise: `call(model=MODEL, tokens=tokens)`."""
-    return Call(args, then=then, label=label)
+    return Call(args, then=then, weights=weights or {}, label=label)
 
 
 def hooked(
@@ -125,6 +134,7 @@ def run(
         seconds: the time limit.
     """
     args = {k: _copy(v) for k, v in request.args.items() if v is not MODEL}
+    own = _exchange(model, request.weights)
     mark = Fingerprint.take(args, model)
     full = {k: model if v is MODEL else args[k] for k, v in request.args.items()}
     began = time.perf_counter()
@@ -144,8 +154,21 @@ def run(
             outcome.status, outcome.error = "error", CodeError.of(error, root or Path("/nowhere"))
     outcome.seconds = time.perf_counter() - began
     outcome.changed, outcome.hooks_left = mark.changed(), mark.hooks_left()
+    _exchange(model, own)
     outcome.reseeded, outcome.printed = bool(reseeded), text.getvalue()
     return outcome
+
+
+def _exchange(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put these weights into the model; returns what was there."""
+    if not weights:
+        return {}
+    there = model.state_dict()
+    before = {name: there[name].clone() for name in weights}
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            there[name].copy_(tensor)
+    return before
 
 
 def _copy(value: Any) -> Any:
