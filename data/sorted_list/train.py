@@ -64,7 +64,7 @@ def train(architecture: dict, checkpoint: dict, progress: Callable[[int, int, st
     d_vocab, d_out, n_ctx = architecture["d_vocab"], architecture["d_vocab_out"], architecture["n_ctx"]
     d_model, d_head = architecture["d_model"], architecture["d_head"]
     shapes = {"E": (d_vocab, d_model), "P": (n_ctx, d_model), "U": (d_model, d_out), "O": (d_head, d_model)}
-    shapes |= {name: (d_model, d_head) for name in "QKV"}
+    shapes |= dict.fromkeys("QKV", (d_model, d_head))
 
     init = torch.Generator().manual_seed(seed)
     data = torch.Generator().manual_seed(1000 + seed)
