@@ -13,9 +13,12 @@ def stub(source: str) -> str:
     lines = source.splitlines(keepends=True)
     for node, _ in reversed(list(exercise_functions(ast.parse(source)))):
         docstring = ast.get_docstring(node, clean=False) is not None
-        first = node.body[1] if docstring and len(node.body) > 1 else node.body[0]
-        start = (node.body[0].end_lineno or node.lineno) if docstring else first.lineno - 1
-        lines[start : node.end_lineno] = [" " * 4 + "raise NotImplementedError\n"]
+        first = node.body[0]
+        start = (first.end_lineno or first.lineno) if docstring else first.lineno - 1
+        head = []
+        if not docstring and lines[start][: first.col_offset].strip():  # def f(x): return x
+            head = [lines[start][: first.col_offset].rstrip() + "\n"]
+        lines[start : node.end_lineno] = [*head, " " * 4 + "raise NotImplementedError\n"]
     return "".join(lines)
 
 

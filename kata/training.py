@@ -51,10 +51,13 @@ def train(project: Project, checkpoint: Checkpoint, out: Path, progress: Progres
         state = recipe(project, checkpoint.set).train(dict(checkpoint.architecture), entry, progress)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{checkpoint.name}.safetensors"
-    fresh = path.with_name(f".{path.name}.new")
-    save_file({k: v.detach().cpu().float().contiguous() for k, v in state.items()}, fresh)
-    load_model(replace(checkpoint, path=fresh))
-    fresh.replace(path)
+    fresh = path.with_name(f".new-{path.name}")
+    try:
+        save_file({k: v.detach().cpu().float().contiguous() for k, v in state.items()}, fresh)
+        load_model(replace(checkpoint, path=fresh))
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
     return path
 
 

@@ -91,7 +91,11 @@ def test_seeding_the_global_generator_is_noted_and_undone(submit):
 def test_a_changed_model_and_hooks_left_behind_do_not_reach_the_neighbours(submit):
     verdicts = submit(
         "sorted_list",
-        ov_tables="model.W_E.data.mul_(2)\nx = model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U\nreturn model.W_E @ x, model.W_pos @ x",
+        ov_tables="""
+            model.W_E.data.mul_(2)
+            x = model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U
+            return model.W_E @ x, model.W_pos @ x
+        """,
         score_terms="""
             model.add_hook("hook_embed", lambda activation, hook: activation * 0)
             parts = torch.stack([model.W_E[tokens], model.W_pos.expand(len(tokens), -1, -1)])
@@ -126,7 +130,8 @@ def test_a_lying_subclass_is_not_believed(submit):
 def test_numbers_of_one_checkpoint_do_not_pass(submit):
     body = """
         parts = {"tok": model.W_E, "pos": model.W_pos}
-        made = {f"{a}_{b}": parts[a] @ model.W_Q[0, 0] @ model.W_K[0, 0].T @ parts[b].T / 128**0.5 for a in parts for b in parts}
+        qk = model.W_Q[0, 0] @ model.W_K[0, 0].T / 128**0.5
+        made = {f"{a}_{b}": parts[a] @ qk @ parts[b].T for a in parts for b in parts}
         global seen
         seen = globals().get("seen", made)
         return seen

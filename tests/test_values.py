@@ -17,7 +17,8 @@ T = Tolerance(1e-4, 1e-4)
     "value",
     [
         None, True, 3, 2.5, math.inf, "text", TABLE, TABLE > 0, torch.tensor(3), torch.zeros(0, 4),
-        [1, "a", None], (1, TABLE), {"a": TABLE, 1: {2, 3}}, set(), {(1, 2): "pair"}, Foreign("numpy.ndarray", "of shape (3,)"),
+        [1, "a", None], (1, TABLE), {"a": TABLE, 1: {2, 3}}, set(), {(1, 2): "pair"},
+        Foreign("numpy.ndarray", "of shape (3,)"),
     ],
 )  # fmt: skip
 def test_plain_values_survive_the_crossing(value):
