@@ -116,7 +116,7 @@ def load_model(checkpoint: Checkpoint) -> Any:
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        model = TransformerBridge.boot_native(config)
+        model: Any = TransformerBridge.boot_native(config)  # type: ignore[attr-defined]
     if any(key.endswith(("W_E", "W_Q", "W_U")) for key in state):
         from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 

@@ -1,6 +1,6 @@
 """`pytest checks`: one test per exercise, collected without importing torch, told as verdicts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _told(config: pytest.Config, verdict: Verdict) -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
     report = yield
     if isinstance(item, CheckItem) and report.failed and call.excinfo and isinstance(call.excinfo.value, Stumble):
         report.sections = []  # what a learner's code prints is in the verdict, not on the screen
