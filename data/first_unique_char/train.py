@@ -32,14 +32,16 @@ def labels_of(tokens: Int[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
     return torch.where(earliest < seq, letter, NULL)
 
 
-def train(architecture: dict, checkpoint: dict, progress: Callable[[int, int, str], None]) -> dict[str, Tensor]:
+def train(
+    architecture: dict, checkpoint: dict, progress: Callable[[int, int, str], None]
+) -> dict[str, Tensor]:
     """7000 batches of 128 fresh random sequences, cross-entropy over all positions, AdamW without decay.
 
     The task and the architecture are those of the monthly problem of August 2023 (Callum McDougall, ARENA),
     whose model saw a fixed set of 100,000 sequences 50 times at lr 1e-3. The recipe here is this kit's own:
-    its peak lr is three or five times as high, after 200 steps of warm-up, falls along a cosine to zero, and it
-    needs about a fifth of those sequences. It trains the plain module, not the bridge around it, which would
-    cost a third more time. What is returned is the raw model, before any folding.
+    the lr rises to its peak within 200 steps and falls along a cosine to zero, and a fifth of those sequences
+    are enough. It trains the plain module, not the bridge around it, which would cost a third more time. What
+    is returned is the raw model, before any folding.
     """
     seed, recipe = checkpoint["seed"], checkpoint.get("recipe", {})
     peak, steps, warmup, batch = recipe.get("lr", 3e-3), recipe.get("steps", 7000), 200, 128

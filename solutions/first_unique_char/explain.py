@@ -33,7 +33,7 @@ def find_adversarial(model: TransformerBridge, tokens: Int[Tensor, "batch seq"])
         return F.cross_entropy(logits.mT, labels, reduction="none").mean(-1), mistakes
 
     found = tokens
-    for _ in range(14):  # breed: of each generation the 16 worst survive, with five children each
+    for _ in range(16):  # breed: of each generation the 16 worst survive, with five children each
         parents = found[loss(found)[0].topk(min(16, len(found))).indices]
         children = parents.repeat(5, 1)
         place = torch.randint(1, tokens.shape[1], (len(children), 1), generator=generator)
@@ -81,9 +81,9 @@ def explain(model: TransformerBridge) -> Callable[[Int[Tensor, "batch seq"]], Fl
 
     Returns a function from tokens to one score per answer, at every position: the highest is its answer. It
     is compared with what the MODEL answers, not with what is right, on random sequences and on sequences in
-    which one letter is far too frequent. There are two marks: the share of all positions where the two agree,
-    and the same share among the positions where the model is wrong. A program that solves the task has a high
-    first mark, and a second mark of 0.
+    which one letter is far too frequent, at all positions but 0. There are two marks: the share of positions
+    where the two agree, and the same share among the positions where the model is wrong. A program that solves
+    the task has a high first mark, and a second mark of 0.
 
     While `explain` builds the function it may run the model as it likes, to fill tables and to take averages.
     The function itself may use weights and tables, and must not run the model. Nor should it be a copy of
