@@ -80,10 +80,10 @@ def explain(model: TransformerBridge) -> Callable[[Int[Tensor, "batch seq"]], Fl
     """Write the model's algorithm down as a program, and see how much of the model it is.
 
     Returns a function from tokens to one score per answer, at every position: the highest is its answer. It
-    is compared with what the MODEL answers, not with what is right, on random sequences and on sequences in
-    which one letter is far too frequent, at all positions but 0. There are two marks: the share of positions
-    where the two agree, and the same share among the positions where the model is wrong. A program that solves
-    the task has a high first mark, and a second mark of 0.
+    is compared with what the MODEL answers, not with what is right, at all positions but 0, on random
+    sequences and on sequences in which one letter is far too frequent. There are two marks: the share of
+    positions where the two agree, and the same share among the positions where the model is wrong. A program
+    that solves the task has a high first mark, and a second mark of 0.
 
     While `explain` builds the function it may run the model as it likes, to fill tables and to take averages.
     The function itself may use weights and tables, and must not run the model. Nor should it be a copy of
