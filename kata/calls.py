@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Call:
         hook: where the exercise is a hook function: how it is run through the model.
         weights: tensors that replace the model's own for this call, by their names in its state dict: an altered
             model that no learner has seen.
+        closed: modules of the model, by name, that may not run in this call: for what is to be read from weights.
         label: what a reader is told about this call.
     """
 
@@ -51,6 +52,7 @@ class Call:
     then: tuple[dict[str, Any], ...] = ()
     hook: Hooked | None = None
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
     label: str = ""
 
     @property
@@ -68,7 +70,7 @@ class Call:
 def _brief(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return str(value.item()) if value.ndim == 0 else ""
-    if isinstance(value, dict):
+    if isinstance(value, (dict, torch.Generator)):
         return ""
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
@@ -79,10 +81,11 @@ def call(
     /,
     then: tuple[dict[str, Any], ...] = (),
     weights: dict[str, torch.Tensor] | None = None,
+    closed: tuple[str, ...] = (),
     **args: Any,
 ) -> Call:
     """A plain call of the exercise: `call(model=MODEL, tokens=tokens)`."""
-    return Call(args, then=then, weights=weights or {}, label=label)
+    return Call(args, then=then, weights=weights or {}, closed=closed, label=label)
 
 
 def hooked(
@@ -141,7 +144,7 @@ def run(
     outcome = Outcome("ok")
     with captured() as text, own_random() as reseeded:
         try:
-            with time_limit(seconds):
+            with _closed(model, request.closed), time_limit(seconds):
                 outcome.value = _value(function, request, full, model)
         except KeyboardInterrupt:
             raise
@@ -171,9 +174,26 @@ def _exchange(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.T
     return before
 
 
+@contextlib.contextmanager
+def _closed(model: Any, modules: tuple[str, ...]) -> Iterator[None]:
+    """Refuse every run of these modules of the model inside the block."""
+
+    def refuse(module: Any, inputs: Any) -> None:
+        raise RuntimeError("the model may not be run in this exercise: read its weights")
+
+    handles = [model.get_submodule(name).register_forward_pre_hook(refuse) for name in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _copy(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.clone()
+    if isinstance(value, torch.Generator):
+        return value.clone_state()
     if isinstance(value, dict):
         return {k: _copy(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -97,6 +97,13 @@ class Course:
             self._benches[checkpoint.name] = Bench(checkpoint, self.seed, self._fact)
         return self._benches[checkpoint.name]
 
+    def bench_of(self, where: str) -> Bench:
+        """The bench of a checkpoint by its name, or of the first (the shown) one of a variant."""
+        for checkpoint in self.checkpoints:
+            if where in (checkpoint.name, checkpoint.variant):
+                return self.bench(checkpoint)
+        raise KataError(f"{self.set}: " + Project.near(where, [c.name for c in self.checkpoints], "checkpoint"))
+
     def shown(self, name: str) -> Bench:
         """The bench that the pass message of an exercise talks about."""
         return self.plan(name)[0][0]

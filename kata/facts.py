@@ -3,13 +3,15 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from kata.checking import Bench, Check, Fact
-from kata.checkpoints import Checkpoint
+from kata.checkpoints import Checkpoint, brought
 from kata.course import Course
+from kata.project import Project
 
 FACT_SEED = 777  # facts are computed on inputs of their own, whatever a class is graded with
 DIGITS = 5
@@ -36,6 +38,19 @@ def compute(course: Course, tell: Callable[[str], None] = lambda text: None) -> 
                 tell(f"{checkpoint.name}: {item.name}")
                 values[checkpoint.name][item.name] = rounded(item.compute(bench))
     return {"set": course.set, "seed": FACT_SEED, "facts": definitions, "checkpoints": values}
+
+
+def of_file(project: Project, set_name: str, file: Path) -> list[str]:
+    """The facts of a checkpoint that the user brought, as lines: value here, value published, what it says."""
+    own = brought(project, set_name, file)
+    course = Course(project, set_name, brought=own)
+    bench = Bench(own, FACT_SEED, course._fact)
+    lines = [f"{'fact':<34} {'here':>22} {'published':>12}"]
+    for item in course.facts.values():
+        if applies(item, own):
+            published = "-" if item.published is None else str(item.published)
+            lines.append(f"{item.name:<34} {rounded(item.compute(bench))!s:>22} {published:>12}  {item.text}")
+    return lines
 
 
 def applies(item: Fact, checkpoint: Checkpoint) -> bool:

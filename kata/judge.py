@@ -196,14 +196,15 @@ def _agrees(course: Course, name: str, mistake: Mistake, outcomes: list[list[Out
 
 
 def _fill(course: Course, exercise: Exercise, text: str) -> str:
-    """Put the shown checkpoint's facts into the braces of a text."""
+    """Put the shown checkpoint's facts into the braces of a text; `{fact@variant}` is that of another variant."""
     if "{" not in text:
         return text
     bench = course.shown(exercise.name)
 
     class Facts(dict):
         def __missing__(self, key: str) -> Any:
-            return bench.fact(key)
+            name, _, where = key.partition("@")
+            return (course.bench_of(where) if where else bench).fact(name)
 
     return text.format_map(Facts())
 
