@@ -1,4 +1,4 @@
-"""What check files are written with: checks, mistakes, right variants and facts, and the bench they work on.
+"""What check files are written with: checks, mistakes, variants, facts and figures, and the bench they work on.
 
 A check says which calls to make on a bench (one checkpoint and one seed) and how to judge what comes back. It is
 declared by a generator of calls that carries the exercise's name:
@@ -21,8 +21,8 @@ from kata.checkpoints import Checkpoint, load_model
 from kata.compare import Gap, Tolerance, compare
 
 __all__ = [
-    "MODEL", "Bench", "Call", "Check", "Fact", "Gap", "Judged", "Mistake", "Tolerance", "Variant",
-    "call", "check", "claim", "compare", "fact", "hooked", "mistake", "variant",
+    "MODEL", "Bench", "Call", "Check", "Fact", "Figure", "Gap", "Judged", "Mistake", "Tolerance", "Variant",
+    "call", "check", "claim", "compare", "fact", "figure", "hooked", "mistake", "variant",
 ]  # fmt: skip
 
 
@@ -92,6 +92,7 @@ class Check:
         judge: replaces the comparison: (bench, calls, values) -> Judged.
         claims: identities and facts that any right result has, as (sentence, test); told when one fails.
         seconds: the time limit of the whole exercise.
+        free: arguments that a right answer may ignore (the audit does not ask for a difference).
         function: whether the exercise returns a function that the calls go on with (`then`).
     """
 
@@ -104,6 +105,7 @@ class Check:
     judge: Callable[[Bench, list[Call], list[Any]], Judged] | None = None
     claims: list[Claim] = field(default_factory=list)
     seconds: float = 20.0
+    free: tuple[str, ...] = ()
     set: str = ""
 
     def chooses(self, everything: list[Checkpoint]) -> list[Checkpoint]:
@@ -124,11 +126,12 @@ def check(
     judge: Callable[[Bench, list[Call], list[Any]], Judged] | None = None,
     claims: Iterable[Claim] = (),
     seconds: float = 20.0,
+    free: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Bench], Iterator[Call]]], Check]:
     """Make a check from a generator of calls; its name is the exercise's. See `Check` for the arguments."""
 
     def make(calls: Callable[[Bench], Iterator[Call]]) -> Check:
-        return Check(calls.__name__, calls, tolerance, shown, on, view, judge, list(claims), seconds)
+        return Check(calls.__name__, calls, tolerance, shown, on, view, judge, list(claims), seconds, free)
 
     return make
 
@@ -189,6 +192,40 @@ class Fact:
     source: str = ""
     uses: tuple[str, ...] = ()
     on: str | Callable[[Checkpoint], bool] = "all"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of what an exercise computes.
+
+    Attributes:
+        exercise: whose result is drawn.
+        title, notice: what is shown, and what to notice in it.
+        draw: a function (bench, call, value) that returns a plotly figure; where the figure has calls of its own,
+            (bench, calls, values) with the lists of all of them.
+        calls: makes the calls on a bench; the first call of the exercise's check where there are none.
+        on: names of the checkpoints to draw it on; the shown one of the exercise by default.
+    """
+
+    exercise: str
+    name: str
+    title: str
+    notice: str
+    draw: Callable
+    calls: Callable[[Bench], Iterable[Call]] | None = None
+    on: tuple[str, ...] = ()
+
+
+def figure(
+    exercise: str,
+    title: str,
+    notice: str,
+    *,
+    calls: Callable[[Bench], Iterable[Call]] | None = None,
+    on: Iterable[str] = (),
+) -> Callable[[Callable], Figure]:
+    """Declare a figure of an exercise; the decorated function draws it and its name is the figure's."""
+    return lambda draw: Figure(exercise, draw.__name__, title, notice, draw, calls, tuple(on))
 
 
 def mistake(

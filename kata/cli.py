@@ -12,7 +12,6 @@ from kata.project import KataError, Project
 app = typer.Typer(
     name="kata",
     help="Small transformers, taken apart by your own code. `pytest checks` grades; these commands do the rest.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -48,7 +48,9 @@ def compare(got: Any, expected: Any, tolerance: Tolerance, path: str = "") -> Ga
     if isinstance(expected, torch.Tensor) or isinstance(got, torch.Tensor):
         return _compare_tensors(got, expected, tolerance, path)
     if isinstance(expected, (bool, str, type(None))) or isinstance(got, (bool, str, type(None), Foreign)):
-        return Gap(0 if type(got) is type(expected) and got == expected else math.inf, path, got, expected)
+        if type(got) is type(expected):
+            return Gap(0 if got == expected else math.inf, path, got, expected)
+        return Gap(math.inf, path, got, expected, f"{kind(got)} where {kind(expected)} was expected")
     if isinstance(expected, (int, float)):
         return _compare_tensors(got, expected, tolerance, path)
     if isinstance(expected, dict):

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from kata.calls import MODEL, Call, Outcome, run
-from kata.checking import Bench, Check, Fact, Mistake, Variant
+from kata.checking import Bench, Check, Fact, Figure, Mistake, Variant
 from kata.checkpoints import Checkpoint, checkpoints
 from kata.project import Exercise, KataError, Project
 
@@ -69,6 +69,10 @@ class Course:
     @cached_property
     def facts(self) -> dict[str, Fact]:
         return {f.name: f for f in self._declared(self.project.checks / "facts" / f"{self.set}.py", Fact)}
+
+    @cached_property
+    def figures(self) -> dict[str, list[Figure]]:
+        return self._by_exercise(self._declared(self.project.checks / "figures" / f"{self.set}.py", Figure))
 
     def _by_exercise(self, declared: list[Any]) -> dict[str, list[Any]]:
         known = {e.name for e in self.exercises}

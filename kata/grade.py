@@ -16,9 +16,9 @@ from kata.verdict import TIMED_OUT, Verdict
 class Runner:
     """Runs a submission's functions: the side on which the learner's code lives."""
 
-    def __init__(self, submission: Submission):
+    def __init__(self, submission: Submission, models: dict[Any, Any] | None = None):
         self.submission = submission
-        self._models: dict[Any, Any] = {}
+        self._models: dict[Any, Any] = {} if models is None else models
 
     def model(self, checkpoint: Checkpoint) -> Any:
         """The learner's own copy of a checkpoint's model."""
@@ -54,17 +54,27 @@ class Runner:
 
 
 class Grader:
-    """Judges a submission's exercises one by one, importing nothing that is not needed for them."""
+    """Judges a submission's exercises one by one, importing nothing that is not needed for them.
+
+    `courses` (by set) and `models` (as `Runner.model` keeps them) are those that a warm process has made already.
+    """
 
     def __init__(
-        self, project: Project, submission: Submission, seed: int = 0, brought: dict[str, Checkpoint] | None = None
+        self,
+        project: Project,
+        submission: Submission,
+        seed: int = 0,
+        brought: dict[str, Checkpoint] | None = None,
+        *,
+        courses: dict[str, Course] | None = None,
+        models: dict[Any, Any] | None = None,
     ):
         self.project = project
         self.submission = submission
-        self.runner = Runner(submission)
+        self.runner = Runner(submission, models)
         self.seed = seed
         self.brought = brought or {}
-        self._courses: dict[str, Course] = {}
+        self._courses: dict[str, Course] = {} if courses is None else courses
 
     def course(self, set_name: str) -> Course:
         if set_name not in self._courses:

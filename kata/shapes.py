@@ -59,7 +59,8 @@ def _allowed(value: Any, annotation: Any) -> Any:
         value = value.item()
     if annotation is float and type(value) is int:
         return float(value)
-    if _is_shape(annotation) and annotation.dim_str == "" and isinstance(value, (int, float)):
+    scalar = annotation is torch.Tensor or (_is_shape(annotation) and annotation.dim_str == "")
+    if scalar and isinstance(value, (int, float)) and not isinstance(value, bool):
         return torch.tensor(value, dtype=torch.float32 if isinstance(value, float) else torch.int64)
     if get_origin(annotation) is tuple and isinstance(value, (list, tuple)):
         parts = get_args(annotation)

@@ -17,14 +17,14 @@ from kata import exercise
 
 @exercise(difficulty=1, importance=5, minutes=10)
 def head_ablation_hook(
-    z: Float[Tensor, "batch pos head d_head"], hook: HookPoint, head: int, kind: Literal["zero", "mean"]
+    z: Float[Tensor, "batch pos head d_head"], hook: HookPoint | None, head: int, kind: Literal["zero", "mean"]
 ) -> Float[Tensor, "batch pos head d_head"]:
     """A hook that takes one head out of a layer.
 
     `z` is what the heads have gathered, before the output matrix. Return it with the part of `head` replaced
     by zeros, or by its mean over the batch (each position has a mean of its own), and the other heads' parts
-    as they were. The tensor that comes in must not change. `hook` is the place in the model: you need not use
-    it.
+    as they were. The tensor that comes in must not change. `hook` is the place in the model where the function
+    hangs: you need not use it.
     """
     z = z.clone()
     z[:, :, head] = 0 if kind == "zero" else z[:, :, head].mean(0)
@@ -57,6 +57,28 @@ def ablate_heads(
 
     ablated = torch.stack([without(layer, head) for layer in range(2) for head in range(3)])
     return (ablated - loss([])).unflatten(0, (2, 3))
+
+
+@exercise(difficulty=2, importance=4, minutes=15)
+@torch.no_grad()
+def block_self_attention(
+    model: TransformerBridge, tokens: Int[Tensor, "batch seq"], positions: Sequence[int]
+) -> Float[Tensor, "batch seq vocab"]:
+    """The logits of a model whose layer 0 may not look at where it stands.
+
+    At each of `positions` (0 is never among them), every head of layer 0 gives the attention that it has on
+    its own position to position 0 instead, where the "?" is. All other attention stays as it is, in both
+    layers.
+    """
+
+    def redirect(pattern: Float[Tensor, "b head query key"], hook: HookPoint) -> Float[Tensor, "b head query key"]:
+        pattern = pattern.clone()
+        for position in positions:
+            pattern[:, :, position, 0] += pattern[:, :, position, position]
+            pattern[:, :, position, position] = 0
+        return pattern
+
+    return model.run_with_hooks(tokens, fwd_hooks=[("blocks.0.attn.hook_pattern", redirect)])
 
 
 @exercise(difficulty=3, importance=4, minutes=15)

@@ -1,0 +1,17 @@
+# what: hands over a header that nests without end
+# must: failed
+# says: not a hand-over
+
+import torch
+import json
+import struct
+import sys
+
+
+def make_sorting_tokens(lists):
+    def bomb(rows):
+        tree = '{"list": [' * 100_000 + "]}" * 100_000
+        head = json.dumps({"__metadata__": {"tree": tree}}).encode()
+        return struct.pack("<Q", len(head)) + head
+    sys.modules["kata.classroom.handover"].write_outcomes = bomb
+    return torch.zeros(len(lists), 22, dtype=torch.long)
