@@ -108,13 +108,14 @@ class Fingerprint:
             for i, part in enumerate(parts):
                 if isinstance(part, torch.Tensor):
                     tensors[f"{name}#{i}"] = (part, part.clone())
-        if model is not None:
-            tensors |= {f"model#{k}": (v, v.clone()) for k, v in _weights(model).items()}
+        for i, slot in enumerate(_slots(model) if model is not None else []):
+            tensors[f"model#{i}"] = (slot.memory, slot.memory.clone())
         return Fingerprint(tensors, model, _hooks(model))
 
     def changed(self) -> list[str]:
         """Names of the arguments that are no longer what they were; puts them back."""
-        names = []
+        moved = [slot for slot in _slots(self.model) if not slot.kept()] if self.model is not None else []
+        names = ["model"] if moved else []
         for name, (tensor, before) in self.tensors.items():
             if tensor.shape != before.shape or not _same(tensor, before):
                 names.append(name.split("#")[0])
@@ -136,14 +137,34 @@ class Fingerprint:
         return sorted(left)
 
 
-_WEIGHTS: WeakKeyDictionary[torch.nn.Module, dict[str, torch.Tensor]] = WeakKeyDictionary()
+@dataclass(frozen=True)
+class _Slot:
+    """Where a model holds one of its weights: the table of the module, and the memory that is there."""
+
+    table: dict[str, Any]
+    key: str
+    tensor: torch.Tensor
+    memory: torch.Tensor
+
+    def kept(self) -> bool:
+        """Whether the very same tensor is still there; puts it back where it is not."""
+        if self.table.get(self.key) is self.tensor and self.tensor.data_ptr() == self.memory.data_ptr():
+            return True
+        self.table[self.key] = self.tensor
+        self.tensor.data = self.memory
+        return False
 
 
-def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A model's state dict, which shares its memory; made once, because collecting it costs more than most calls."""
-    if model not in _WEIGHTS:
-        _WEIGHTS[model] = dict(model.state_dict())
-    return _WEIGHTS[model]
+_SLOTS: WeakKeyDictionary[torch.nn.Module, list[_Slot]] = WeakKeyDictionary()
+
+
+def _slots(model: torch.nn.Module) -> list[_Slot]:
+    """A model's weights; found once, because collecting a state dict costs more than most calls."""
+    if model not in _SLOTS:
+        tables = [table for module in model.modules() for table in (module._parameters, module._buffers)]
+        found = [(table, key, t) for table in tables for key, t in table.items() if t is not None]
+        _SLOTS[model] = [_Slot(table, key, tensor, tensor.detach()) for table, key, tensor in found]
+    return _SLOTS[model]
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -114,6 +114,29 @@ def test_a_changed_model_and_hooks_left_behind_do_not_reach_the_neighbours(submi
     assert verdicts["block_sources_hook"].passed
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "model.embed.weight.data = model.W_E * 2",
+        "model.embed.original_component.weight = torch.nn.Parameter(model.W_E * 2)",
+        "model.load_state_dict({k: v * 2 for k, v in model.state_dict().items()})",
+    ],
+)
+def test_a_model_with_other_weights_in_it_is_noticed_and_mended(submit, change):
+    right = """
+        x = model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U
+        made = model.W_E @ x, model.W_pos @ x
+    """
+    for body, status in (
+        (f"{right}\n        {change}\n        return made", "failed"),
+        (f"{right}\n        return made", "passed"),
+    ):
+        verdict = one(submit("sorted_list", ov_tables=body))
+        assert verdict.status == status, verdict.lines()
+        if status == "failed":
+            assert "changes the model" in verdict.headline
+
+
 def test_a_lying_subclass_is_not_believed(submit):
     body = """
         class Liar(torch.Tensor):
