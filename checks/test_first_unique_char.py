@@ -48,10 +48,11 @@ def other_labels(at: Bench, number: int = 8) -> torch.Tensor:
 
 @cache
 def flooded(at: Bench, number: int) -> torch.Tensor:
-    """Sequences in which one letter takes every place with a probability that is drawn for each."""
+    """Sequences in which one letter takes every place with a probability that is drawn for each, 0.3 to 1."""
     generator = at.generator("flood")
     letter = torch.randint(0, 10, (number, 1), generator=generator)
-    hit = torch.rand(number, 19, generator=generator) < torch.rand(number, 1, generator=generator)
+    often = 0.3 + 0.7 * torch.rand(number, 1, generator=generator)
+    hit = torch.rand(number, 19, generator=generator) < often
     made = tokens(at, number, "under the flood").clone()
     made[:, 1:] = torch.where(hit, letter, made[:, 1:])
     return made
@@ -84,6 +85,7 @@ def _random(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:
     def no(headline: str, *lines: str) -> Judged:
         return Judged(0, False, headline, lines)
 
+    values = [made.long() for made in values]
     for request, made in zip(calls, values, strict=True):
         n, length = request.args["n"], request.args["seq_len"]
         if made.shape != (n, length):
@@ -574,14 +576,14 @@ def family(at):
 @cache
 def exam(at: Bench) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Random and flooded sequences, what the model answers to both, and where it is wrong."""
-    made = torch.cat([tokens(at, 100, "exam"), flooded(at, 200)])
+    made = torch.cat([tokens(at, 100, "exam"), flooded(at, 300)])
     with torch.no_grad():
         said = at.model(made).argmax(-1)
     return made, said, said != dataset.first_unique_labels(made)
 
 
-AGREEMENT, ERRORS = 0.93, 0.45  # what a pass needs
-FULL = 0.975, 0.60  # what full marks need
+AGREEMENT, ERRORS = 0.92, 0.30  # what a pass needs
+FULL = 0.975, 0.55  # what full marks need
 COPY = 0.95
 
 
@@ -589,7 +591,7 @@ def _score(at: Bench, calls: list[Call], values: list[Any]) -> Judged:
     """Agreement with the model on random sequences, and on the errors that it makes on flooded ones."""
     _, said, wrong = exam(at)
     parts = values[0]
-    for part, wanted in zip(parts, (100, 200), strict=True):
+    for part, wanted in zip(parts, (100, 300), strict=True):
         if not isinstance(part, torch.Tensor) or part.shape != (wanted, 20, 11):
             shape = list(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__
             return Judged(

@@ -39,25 +39,30 @@ def tokens(at: Bench, number: int = 12, label: str = "lists") -> torch.Tensor:
     return dataset.make_tokens(lists(at, number, label), at.variant == "teacher")
 
 
+@cache
+def state(at: Bench) -> dict[str, torch.Tensor]:
+    """The model's own weights."""
+    return {name: tensor.clone() for name, tensor in at.model.state_dict().items()}
+
+
 def renamed(at: Bench, *tables: str) -> dict[str, torch.Tensor]:
     """Weights of a copy whose digits have exchanged their rows in these tables."""
     weights = {}
     for table in tables:
         order = torch.randperm(10, generator=at.generator(table)).roll(1)
         rows = torch.cat([order, torch.tensor([dataset.SEP])])
-        weights[f"{table}.weight"] = at.model.state_dict()[f"{table}.weight"][rows].clone()
+        weights[f"{table}.weight"] = state(at)[f"{table}.weight"][rows]
     return weights
 
 
 def loud(at: Bench) -> dict[str, torch.Tensor]:
     """Weights of a copy with a doubled embedding: its answers are wrong, and depend on more of what it sees."""
-    return {"embed.weight": 2 * at.model.state_dict()["embed.weight"]}
+    return {"embed.weight": 2 * state(at)["embed.weight"]}
 
 
 def sharp(at: Bench) -> dict[str, torch.Tensor]:
     """Weights of a copy that attends so sharply that attention rounds to zero."""
-    names = [f"blocks.{i}.attn.q.{kind}" for i in (0, 1) for kind in ("weight", "bias")]
-    return {name: 1000 * at.model.state_dict()[name] for name in names}
+    return {name: 1000 * tensor for name, tensor in state(at).items() if ".attn.q." in name}
 
 
 # -- dataset.py
@@ -127,16 +132,17 @@ def altered(at: Bench) -> dict[str, torch.Tensor]:
 @cache
 def clear_lists(at: Bench) -> torch.Tensor:
     """Lists on which the altered copy's answers are no near ties."""
+    given = lists(at, 40, "clear")
     own = _exchange(at.model, altered(at))
     with torch.no_grad():
-        said = dataset.greedy_decode(at.model, EVERY)
-        fed = torch.cat([EVERY, torch.full((100, 1), 10), said], dim=1)
-        if at.variant == "bottleneck":
-            fed[:, 3:] = 10
+        said = dataset.greedy_decode(at.model, given)
+        fed = dataset.make_tokens(given, False)
+        if at.variant == "teacher":
+            fed[:, 3:] = said
         logits = at.model(fed, attention_mask=MASK)
     _exchange(at.model, own)
     top = (logits[:, 2:4] if at.variant == "teacher" else logits[:, 3:]).topk(2).values
-    return EVERY[(top[..., 0] - top[..., 1] > 0.05).all(1)]
+    return given[(top[..., 0] - top[..., 1] > 0.05).all(1)]
 
 
 @check(
@@ -270,10 +276,10 @@ def _logits(at: Bench, request: Call) -> torch.Tensor:
     ],
 )
 def dla_attn1_by_source(at):
-    yield call(model=MODEL, tokens=tokens(at, 8), mask=MASK, query=2)
+    yield call(model=MODEL, tokens=tokens(at, 8), mask=MASK, query=3)
     short = tokens(at, 5, "other")[:, :4]
     yield call(
-        "the first 4 tokens, nothing masked, query=3", model=MODEL, tokens=short, mask=OPEN[..., :4, :4], query=3
+        "the first 4 tokens, nothing masked, query=2", model=MODEL, tokens=short, mask=OPEN[..., :4, :4], query=2
     )
 
 

@@ -459,11 +459,11 @@ def agreement(a: torch.Tensor, b: torch.Tensor, n: int) -> float:
     return (a == b)[:, letter_rows(n, first=2)].double().mean().item()
 
 
-FULL = 0.80
+PASS, FULL = 0.70, 0.80  # positions and token class alone stay below 0.62 on the n5 sibling, with the alphabet 0.80
 
 
 def _agrees(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:
-    """Agreement with the model on scrambled letters; 0 points for the first-term program, 1 from 80% on."""
+    """Agreement with the model on scrambled letters: a pass from 70%, 0 points for the first-term program, 1 from 80%."""
     n, results, lines = n_of(at), [], []
     for (label, sequences, _, answers), said in zip(scrambled(at), values, strict=True):
         reached, floor = agreement(said, answers, n), agreement(first_term(sequences, n), answers, n)
@@ -475,8 +475,8 @@ def _agrees(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:
     lowest = min(reached for reached, _ in results)
     if lowest == 1:
         lines.append("not one row differs: if you rebuilt the logits, what have you explained?")
-    headline = f"Your program says what the model says in {lowest:.1%} of the rows; {FULL:.0%} are asked for"
-    return Judged(min(score for _, score in results), lowest >= FULL, headline, tuple(lines))
+    headline = f"Your program says what the model says in {lowest:.1%} of the rows; {PASS:.0%} make a pass, {FULL:.0%} full marks"
+    return Judged(min(score for _, score in results), lowest >= PASS, headline, tuple(lines))
 
 
 @check(

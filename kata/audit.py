@@ -4,9 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
 
 from kata.calls import Outcome, run
 from kata.compare import compare
@@ -153,7 +150,3 @@ def _excess(course: Course, name: str, outcomes: list[list[Outcome]]) -> float:
                 got, want = check.view(bench, request, got), check.view(bench, request, want)
             largest = max(largest, compare(got, want, check.tolerance).excess)
     return largest
-
-
-def tensors(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)

@@ -87,7 +87,7 @@ def guide(
     project = Project.find()
     path = out or project.root / "guides" / f"{set_name}.ipynb"
     seconds = module.notebook(project, set_name, path, run=run, overwrite=overwrite)
-    typer.echo(f"{path}" + (f": ran in {seconds:.0f} s" if run else f": open it in Jupyter or VS Code"))  # noqa: F541
+    typer.echo(f"{path}: " + (f"ran in {seconds:.0f} s" if run else "open it in Jupyter or VS Code"))
 
 
 def _submission(project: Project) -> Path:

@@ -35,6 +35,7 @@ class Course:
         self._benches: dict[str, Bench] = {}
         self._plans: dict[str, Plan] = {}
         self._expected: dict[str, list[list[Any]]] = {}
+        self._mistaken: dict[tuple[str, str, int], Outcome] = {}
 
     # -- the course's files -------------------------------------------------------------------------------------
 
@@ -142,6 +143,14 @@ class Course:
         return [
             [run(function, request, model_for(bench, request)) for request in calls] for bench, calls in self.plan(name)
         ]
+
+    def mistaken(self, mistake: Mistake, bench: Bench, request: Call) -> Outcome:
+        """What a known mistake gives on a call of the plan; run once, for a class makes the same ones again."""
+        key = (mistake.exercise, mistake.name, id(request))
+        if key not in self._mistaken:
+            seconds = self.checks[mistake.exercise].seconds
+            self._mistaken[key] = run(mistake.function, request, model_for(bench, request), seconds=seconds)
+        return self._mistaken[key]
 
     # -- facts ---------------------------------------------------------------------------------------------------
 

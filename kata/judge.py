@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from kata.calls import Call, Outcome, run
+from kata.calls import Call, Outcome
 from kata.checking import Bench, Check, Judged, Mistake, Tolerance
 from kata.compare import Gap, compare, evidence, kind
-from kata.course import Course, model_for
+from kata.course import Course
 from kata.differ import describe
 from kata.project import Exercise
 from kata.shapes import conform, promised
@@ -179,7 +179,7 @@ def _agrees(course: Course, name: str, mistake: Mistake, outcomes: list[list[Out
                 if outcome.status != "ok" or not _holds(mistake.when, bench, request, outcome.value):
                     return False
                 continue
-            theirs = run(mistake.function, request, model_for(bench, request))
+            theirs = course.mistaken(mistake, bench, request)
             if (theirs.status, theirs.changed, bool(theirs.hooks_left)) != (
                 outcome.status,
                 outcome.changed,

@@ -21,12 +21,25 @@ import plotly.graph_objects as go
 import torch
 
 from kata.compare import Tolerance, compare, kind
-from kata.plots_base import Labels, array, figure, ticks
+from kata.plots_base import Labels, array, figure, note, ticks
 from kata.plots_curves import bars, dots, join, lines, spread
 from kata.plots_style import WRONG, scale, template
 from kata.plots_text import describe
 
-__all__ = ["attention", "bars", "beside", "describe", "dots", "figure", "heat", "join", "lines", "panels", "spread"]
+__all__ = [
+    "attention",
+    "bars",
+    "beside",
+    "describe",
+    "dots",
+    "figure",
+    "heat",
+    "join",
+    "lines",
+    "note",
+    "panels",
+    "spread",
+]
 
 CELLS = 240  # rows and columns that a heat map draws; larger matrices are drawn in blocks
 CROSSES = 400  # NaN entries that get a mark of their own
@@ -93,6 +106,8 @@ def panels(
         made.update_xaxes(range=[-0.5, width_ - 0.5], showgrid=False, zeroline=False, row=row, col=col)
         made.update_yaxes(**ticks(row_labels, height_), row=row, col=col)
         made.update_xaxes(**ticks(column_labels, width_), row=row, col=col)
+        alike = len({g.shape[0] * b for g, b in grids}) == 1
+        made.update_yaxes(showticklabels=col == 1 or not alike, row=row, col=col)
         if col == 1:
             made.update_yaxes(title_text=rows, row=row, col=col)
         if row == down:

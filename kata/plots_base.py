@@ -43,3 +43,10 @@ def ticks(labels: Labels, size: int) -> dict[str, Any]:
     if len(places) > 2 * TICKS:
         places = list(range(0, size, step))
     return {"tickmode": "array", "tickvals": places, "ticktext": [str(labels[i]) for i in places]}
+
+
+def note(made: go.Figure, text: str) -> go.Figure:
+    """Write a number or a remark above the upper left corner."""
+    return made.add_annotation(
+        text=text, x=0, y=1.02, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False
+    )

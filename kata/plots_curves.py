@@ -76,14 +76,14 @@ def bars(
     for i, (name, values) in enumerate(groups.items()):
         numbers = np.ravel(array(values))
         colour = PALETTE[i % len(PALETTE)]
-        text = [] if stacked or len(names) * len(groups) > 30 else [_number(v, percent, top) for v in numbers]
+        text = [] if stacked or len(names) * len(groups) > 20 else [_number(v, percent, top) for v in numbers]
         made.add_trace(go.Bar(x=names[: len(numbers)], y=numbers, name=name, marker_color=colour, text=text or None,
                               textposition="outside", textangle=0, cliponaxis=False))  # fmt: skip
         for j in np.flatnonzero(~np.isfinite(numbers)):
             made.add_annotation(x=names[j], y=0, text="NaN", showarrow=False, font_color=WRONG, yshift=10)
     if percent:
         made.update_yaxes(tickformat=".0%")
-    made.update_xaxes(type="category")
+    made.update_xaxes(type="category").update_layout(uniformtext={"minsize": 10, "mode": "hide"})
     _level(made, level, level_name)
     made.update_layout(showlegend=len(groups) > 1)
     return made
@@ -176,9 +176,13 @@ def join(figures: Mapping[str, go.Figure], *, title: str = "", across: int = 0, 
             )
     first = next(iter(figures.values()))
     made.update_layout(
-        template=first.layout.template, title_text=title, height=height * down, margin_t=92,
-        barmode=first.layout.barmode, bargap=first.layout.bargap, showlegend=len(legend - {"", None}) > 1,
-    )  # fmt: skip
+        template=first.layout.template,
+        title_text=title,
+        height=height * down,
+        margin_t=92,
+        showlegend=len(legend - {"", None}) > 1,
+        **{name: first.layout[name] for name in ("barmode", "bargap", "uniformtext")},
+    )
     made.update_annotations(font_size=13)
     return made
 

@@ -1,5 +1,6 @@
 """`pytest checks`: one test per exercise, collected without importing torch, told as verdicts."""
 
+import importlib.util
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ class State:
         raise KataError(f"--submission {named}: there is no such folder")
 
     @property
+    def judging(self) -> bool:
+        """Whether the grader was made: something ran."""
+        return self._grader is not None
+
+    @property
     def grader(self) -> Any:
         if self._grader is None:
             from kata.grade import Grader
@@ -40,6 +46,10 @@ class State:
 
             seed = self.config.getoption("kata_seed")
             self._grader = Grader(self.project, Submission(self.submission()), seed, self._brought())
+            if self.config.getoption("report"):
+                from kata.classroom.learner_page import Recorder
+
+                self._grader.runner = Recorder(self._grader.runner)
         return self._grader
 
     def _brought(self) -> dict[str, Any]:
@@ -66,6 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="[SET=]FILE",
         help="use this checkpoint (safetensors or torch file, new or old format) as the shown one",
     )
+    group.addoption("--report", metavar="FILE.html", help="write a page of your own: verdicts, pictures, hints")
     group.addoption("--kata-seed", type=int, default=0, help="seed of the inputs that the checks make up")
 
 
@@ -74,6 +85,8 @@ def state(config: pytest.Config) -> State:
         try:
             config.stash[STATE] = State(config)
             config.stash[STATE].submission()
+            if config.getoption("report") and importlib.util.find_spec("jinja2") is None:
+                raise KataError("--report needs jinja2: pip install -e '.[classroom]'")
         except KataError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[STATE]
@@ -193,3 +206,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     markup = {"passed": {"green": True}, "failed": {"red": True}, "next": {"bold": True}, "plain": {}}
     for style, line in summary(project, verdicts):
         terminalreporter.write_line(line, **markup[style])
+    report = config.getoption("report")
+    if report and state(config).judging:
+        from kata.classroom.learner_page import write
+
+        grader = state(config).grader
+        out = config.invocation_params.dir / report
+        try:
+            write(project, verdicts, grader.runner, grader._courses, out)
+        except OSError as error:
+            terminalreporter.write_line(f"--report: {out} cannot be written: {error.strerror}", red=True)
+        else:
+            terminalreporter.write_line(f"your page: {out}")

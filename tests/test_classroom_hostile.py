@@ -99,7 +99,10 @@ def make_archives(top: Path) -> None:
         z.writestr(f"{SET}/dataset.py", bomb[: 30 << 20])
     real, said = (30 << 20).to_bytes(4, "little"), (1000).to_bytes(4, "little")
     (top / "zip_liar.zip").write_bytes(whole.getvalue().replace(real, said))
-    for name, mode, fast in (("tar_bomb.tar.gz", "w:gz", {"compresslevel": 1}), ("xz_bomb.tar.xz", "w:xz", {"preset": 0})):
+    for name, mode, fast in (
+        ("tar_bomb.tar.gz", "w:gz", {"compresslevel": 1}),
+        ("xz_bomb.tar.xz", "w:xz", {"preset": 0}),
+    ):
         with tarfile.open(top / name, mode, **fast) as t:
             for each in ("large.bin", f"{SET}/dataset.py"):
                 info = tarfile.TarInfo(each)
@@ -249,9 +252,7 @@ def test_a_hostile_package_is_taken_apart_safely(graded, name, must):
     for ending in (".zip", ".tar.gz", ".tar.xz", ".tar"):
         shown = shown.removesuffix(ending)
     matches = [
-        d
-        for d in graded["results"].values()
-        if any(d["extra_data"]["name"] == n for n in names_of(graded, name))
+        d for d in graded["results"].values() if any(d["extra_data"]["name"] == n for n in names_of(graded, name))
     ]
     assert len(matches) == 1
     data = matches[0]

@@ -55,11 +55,16 @@ def fresh(at: Bench, number: int, label: str) -> torch.Tensor:
 
 @cache
 def flooded(at: Bench, number: int, often: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sequences in which one letter takes every place with probability `often` (None: drawn), and that letter."""
+    """Sequences in which one letter takes every place with probability `often`, and that letter.
+
+    Without `often` it is drawn for each sequence, 0.3 to 1.
+    """
     generator = at.generator(f"flood {often}")
     tokens = fresh(at, number, f"under the flood {often}")
     letter = torch.randint(0, 10, (number, 1), generator=generator)
-    share = torch.rand(number, 1, generator=generator) if often is None else torch.full((number, 1), often)
+    share = 0.3 + 0.7 * torch.rand(number, 1, generator=generator)
+    if often is not None:
+        share = torch.full((number, 1), often)
     hit = torch.rand(number, 19, generator=generator) < share
     tokens[:, 1:] = torch.where(hit, letter, tokens[:, 1:])
     return tokens, letter
@@ -81,6 +86,11 @@ def right(logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Ten
 def mean(values: torch.Tensor, where: torch.Tensor) -> float | None:
     """The mean over the marked entries; None where none is marked."""
     return (values * where).sum().item() / where.sum().item() if where.any() else None
+
+
+def noise(difference: torch.Tensor) -> float:
+    """The largest difference to three decimals: what is below is float noise and another on every machine."""
+    return round(difference.abs().max().item(), 3)
 
 
 def words(letters: dict[int, set[int]] | list[list[int]]) -> list[str]:
@@ -202,7 +212,7 @@ def unique_letters_mean(at):
       uses=["ln0_scale_table"])  # fmt: skip
 def ln0_error(at):
     table = circuits.ln0_scale_table(at.model)[published_tokens(), torch.arange(20)]
-    return (table - run(at)[1]["blocks.0.ln1.hook_scale"][..., 0]).abs().max().item()
+    return noise(table - run(at)[1]["blocks.0.ln1.hook_scale"][..., 0])
 
 
 @fact("smallest and largest entry of the first LayerNorm's table", uses=["ln0_scale_table"])
@@ -393,7 +403,7 @@ def components(at: Bench) -> torch.Tensor:
 
 @fact("largest difference of the nine components' sum from the logits", bounds=(0, 1e-3), uses=["component_logits"])
 def component_error(at):
-    return (components(at).sum(0) - run(at)[0]).abs().max().item()
+    return noise(components(at).sum(0) - run(at)[0])
 
 
 @fact("the same without the biases", uses=["component_logits"])
@@ -519,7 +529,7 @@ def paths(at: Bench) -> torch.Tensor:
       uses=["value_path_logits", "component_logits"])  # fmt: skip
 def value_path_error(at):
     total = attribution.value_path_logits(at.model, published_tokens()).sum(0)
-    return (total + components(at)[:5].sum(0) + components(at)[8] - run(at)[0]).abs().max().item()
+    return noise(total + components(at)[:5].sum(0) + components(at)[8] - run(at)[0])
 
 
 @fact("value path through the main duplicate head: mean over repeated, unique, absent letters", on=main,
@@ -653,13 +663,13 @@ def mean_values(at):
 @fact("largest difference between zero queries and zero keys", bounds=(0, 1e-3), uses=["ablate_qkv"])
 def zero_query_key(at):
     table = qkv_removed(at, "zero")
-    return (table[0] - table[1]).abs().max().item()
+    return noise(table[0] - table[1])
 
 
 @fact("largest difference between zero values and a zero-ablated head", bounds=(0, 1e-3),
       uses=["ablate_qkv", "ablate_heads"])  # fmt: skip
 def zero_value_head(at):
-    return (qkv_removed(at, "zero")[2] - heads_removed(at, "zero").mean(-1)).abs().max().item()
+    return noise(qkv_removed(at, "zero")[2] - heads_removed(at, "zero").mean(-1))
 
 
 @fact("loss added by zero queries of H0.0, H0.1, H0.2, H1.0, H1.1, H1.2", uses=["ablate_qkv"], on=main)
@@ -753,7 +763,7 @@ def cut_values_embedding(at):
 @fact("loss added when only the position embedding no longer reaches layer 1's keys", bounds=(-1e-4, 1e-4),
       uses=["ablate_composition"])  # fmt: skip
 def cut_keys_position(at):
-    return cut(at, "k", "pos")[0]
+    return noise(torch.tensor(cut(at, "k", "pos")[0]))
 
 
 @fact("attention of H0.0, H0.1, H0.2 from position 1 to itself")
@@ -844,16 +854,15 @@ def flood_answers(at):
     return [mean((said == letter).double(), wrong), mean((said == 10).double(), wrong)]
 
 
-@fact("sequences that the search of the solution finds, and the most of 20 answers that are wrong in one", on=main,
-      uses=["find_adversarial"])  # fmt: skip
+@fact(
+    "share of five searches, each from 24 random sequences, that end with a sequence of 3 or more wrong answers",
+    on=main,
+    bounds=(1, 1),
+    uses=["find_adversarial"],
+)
 def adversarial_found(at):
-    found = explain.find_adversarial(at.model, fresh(at, 24, "start"))
-    return [len(found), _wrong(at, found).max().item()]
-
-
-@fact("the number of them", on=main, bounds=(1, 10_000), uses=["find_adversarial"])
-def adversarial_number(at):
-    return adversarial_found.compute(at)[0]
+    found = [explain.find_adversarial(at.model, fresh(at, 24, f"start {i}")) for i in range(5)]
+    return sum(len(f) > 0 and _wrong(at, f).min().item() >= 3 for f in found) / 5
 
 
 def marks(at: Bench, program: Any) -> list[float]:
@@ -891,15 +900,20 @@ def marks_of_a_copy(at):
 @fact("marks of the solution's program: layer 0 looked up in tables, layer 1 with a looked-up scale", on=main,
       uses=["explain"])  # fmt: skip
 def marks_of_tables(at):
+    return _table_marks(at)
+
+
+@cache
+def _table_marks(at: Bench) -> list[float]:
     return marks(at, explain.explain(at.model))
 
 
 @fact("agreement of the solution's program on random sequences", on=main, bounds=(0.95, 1), uses=["explain"])
 def tables_agreement(at):
-    return marks_of_tables.compute(at)[0]
+    return _table_marks(at)[0]
 
 
 @fact("agreement of the solution's program on the model's errors on flooded sequences", on=main, bounds=(0.5, 0.95),
       uses=["explain"])  # fmt: skip
 def tables_agreement_errors(at):
-    return marks_of_tables.compute(at)[2]
+    return _table_marks(at)[2]

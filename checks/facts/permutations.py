@@ -19,7 +19,7 @@ from checks.variants.permutations import letters_in_the_keys
 from kata.checking import Bench, fact
 from solutions.permutations import ablation, attribution, circuits, dataset, explain
 
-NOTEBOOK = "the notebook that posed this task as an answer to one of the 200 concrete open problems (N. Nanda)"
+NOTEBOOK = "a published notebook on this task, an answer to one of N. Nanda's 200 concrete open problems"
 HEAD = "blocks.0.attn.hook_"
 LN1_SCALE, FINAL_SCALE = "blocks.0.ln1.hook_scale", "ln_final.hook_scale"
 
@@ -152,7 +152,12 @@ def fresh(at: Bench) -> tuple[float, float, float, float]:
 # -- the task
 
 
-@fact("tokens of a sequence: (n+1)! + 2", uses=("lookup_table",))
+@fact(
+    "tokens of a sequence: (n+1)! + 2",
+    published="722 (n = 5), 122 (n = 4)",
+    source=NOTEBOOK,
+    uses=("lookup_table",),
+)
 def sequence_length(at):
     return len(dataset.lookup_table(n_of(at)))
 
@@ -709,6 +714,11 @@ def token_values_stop(at):
 @fact("letters right with values from the positions alone", bounds=(0, 0.1))
 def position_values_letters(at):
     return _values_of(at, "positions")[0]
+
+
+@fact("full stops right with values from the positions alone", bounds=(0.99, 1))
+def position_values_stop(at):
+    return _values_of(at, "positions")[1]
 
 
 # -- explain

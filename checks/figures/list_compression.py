@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from kata.checking import MODEL, Bench, call, figure
-from kata.plots import bars, dots, join, lines, panels
+from kata.plots import bars, dots, join, lines, note, panels
 from solutions.list_compression import dataset
 
 LISTS = torch.cartesian_prod(torch.arange(10), torch.arange(10))
@@ -119,9 +119,7 @@ def turned_lists(at, calls, values):
     for axis in (made.update_xaxes, made.update_yaxes):
         axis(range=[-1.05, 1.05])
     share, agreement = values[0]["digit_bound"], values[0]["correlation"]
-    made.add_annotation(text=f"bound to the digit: {share:.1%}, correlation {agreement:.3f}", x=0.99, y=0.99,
-                        xref="paper", yref="paper", xanchor="right", yanchor="top", showarrow=False)  # fmt: skip
-    return made
+    return note(made, f"bound to the digit: {share:.1%}, correlation {agreement:.3f}")
 
 
 @figure(
@@ -288,9 +286,7 @@ def gate(at, calls, values):
     xs = [v for i in ends for v in (float(d[i]), float(d[REVERSED[i]]), None)]
     ys = [v for i in ends for v in (float(reads[i]), float(reads[REVERSED[i]]), None)]
     made.add_scatter(x=xs, y=ys, mode="lines", line={"width": 0.6, "color": "#7d8590"}, name="a list and its reverse")
-    made.add_annotation(text=f"o2 says d1 with the reversed row: {values[0]:.0%}", x=0.99, y=0.99, xref="paper",
-                        yref="paper", xanchor="right", yanchor="top", showarrow=False)  # fmt: skip
-    return made
+    return note(made, f"o2 says d1 with the reversed row: {values[0]:.0%}")
 
 
 @figure(

@@ -58,7 +58,7 @@ def _logits(at: Bench) -> torch.Tensor:
 @figure(
     "ov_tables",
     "What each source adds to each output",
-    "A bright diagonal, so the head copies? It is there, but thin: most of the table is a smooth hill that moves with "
+    "A strong diagonal, so the head copies? It is there, but thin: most of the table is a smooth hill that moves with "
     "the source. The two rows at the bottom, BOS and MID, have hills of their own.",
 )
 def ov_table(at, call, value):

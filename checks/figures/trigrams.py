@@ -91,7 +91,7 @@ def position_ramp(at, calls, values):
     "previous_token_attention",
     "Every pair of tokens, and every trigram",
     "Row a, column b: how much b looks back to a. Orange dots mark the pairs that begin a trigram. Nearly every "
-    "bright cell has a dot. But many dots stand on cells that are not bright: how are those trigrams answered?",
+    "strong cell has a dot. But many dots stand on empty cells: how are those trigrams answered?",
 )
 def gate_table(at, call, value):
     marks = [(a, b) for a, b, _ in trigrams(at).tolist()]

@@ -342,35 +342,79 @@ def detected_fixed(model, threshold=0.2):
 # -- precision_recall
 
 
-@mistake("precision_recall", "You returned (recall, precision): precision comes first")
-def pair_reversed(found, table):
-    return circuits.precision_recall(found, table)[::-1]
+def _otherwise(wrong):
+    """Recognise a slip whatever comes back where nothing was found, which is a slip of its own."""
+
+    def test(at, call, got):
+        found, table = call.args.values()
+        return not found.any() or all(abs(g - w) < 1e-5 for g, w in zip(got, wrong(found, table), strict=True))
+
+    return test
 
 
-@mistake("precision_recall", "You left out trigrams that end in token 0: -1 marks the pairs without one, not 0")
-def zero_left_out(found, table):
+def _left_out(found, table):
     real = table > 0
     hits = (found & real).sum().item()
     return hits / max(found.sum().item(), 1), hits / real.sum().item()
 
 
-@mistake(
-    "precision_recall", "Your second number is divided by what was found; recall asks how many of the trigrams were"
-)
-def recall_over_found(found, table):
-    precision, _ = circuits.precision_recall(found, table)
-    return precision, precision
-
-
-@mistake("precision_recall", "You divided by the number of all pairs: then every detector of rare things looks poor")
-def over_all_pairs(found, table):
+def _over_all(found, table):
     hits = (found & (table >= 0)).double().mean().item()
     return hits, hits
 
 
-@mistake("precision_recall", "Your first number is the share of pairs that are judged right (accuracy), not precision")
-def accuracy_for_precision(found, table):
+def _twice(found, table):
+    precision, _ = circuits.precision_recall(found, table)
+    return precision, precision
+
+
+def _accuracy(found, table):
     return (found == (table >= 0)).double().mean().item(), circuits.precision_recall(found, table)[1]
+
+
+@mistake(
+    "precision_recall",
+    "You returned (recall, precision): precision comes first",
+    when=_otherwise(lambda found, table: circuits.precision_recall(found, table)[::-1]),
+)
+def pair_reversed(found, table):
+    return circuits.precision_recall(found, table)[::-1]
+
+
+@mistake(
+    "precision_recall",
+    "You left out trigrams that end in token 0: -1 marks the pairs without one, not 0",
+    when=_otherwise(_left_out),
+)
+def zero_left_out(found, table):
+    return _left_out(found, table)
+
+
+@mistake(
+    "precision_recall",
+    "Your second number is divided by what was found; recall asks how many of the trigrams were",
+    when=_otherwise(_twice),
+)
+def recall_over_found(found, table):
+    return _twice(found, table)
+
+
+@mistake(
+    "precision_recall",
+    "You divided by the number of all pairs: then every detector of rare things looks poor",
+    when=_otherwise(_over_all),
+)
+def over_all_pairs(found, table):
+    return _over_all(found, table)
+
+
+@mistake(
+    "precision_recall",
+    "Your first number is the share of pairs that are judged right (accuracy), not precision",
+    when=_otherwise(_accuracy),
+)
+def accuracy_for_precision(found, table):
+    return _accuracy(found, table)
 
 
 @mistake("precision_recall", "With nothing found you divide by zero; the precision is 0 then")
@@ -432,7 +476,11 @@ def penalty_query_early(model):
     return _penalty(model, query_shift=1)
 
 
-@mistake("recency_penalty", "You kept the last position, which is untrained: rows go from p = 1 to n_ctx - 2")
+@mistake(
+    "recency_penalty",
+    "You kept the last position, which is untrained: rows go from p = 1 to n_ctx - 2",
+    when=lambda at, call, got: len(got) == at.model.cfg.n_ctx - 1,
+)
 @torch.no_grad()
 def penalty_last_kept(model):
     step = (model.W_pos[1:] - model.W_pos[:-1]) @ model.W_K[0, 0] / 4
@@ -571,6 +619,14 @@ def firing_against_all(model, tokens, table):
 @mistake("neuron_firing", "You left position 0 out; it counts among the others")
 def firing_without_first(model, tokens, table):
     return _rates((_on(model, tokens) > 0)[:, 1:-1], _asked(tokens, table)[:, 1:-1])
+
+
+@mistake(
+    "neuron_firing",
+    "You took the positions from 1 to the last one; the last position predicts nothing, and position 0 counts in row 1",
+)
+def firing_one_off(model, tokens, table):
+    return _rates((_on(model, tokens) > 0)[:, 1:], _asked(tokens, table)[:, 1:])
 
 
 @mistake("neuron_firing", "You looked up table[second, first]: the rows of the table are first tokens")

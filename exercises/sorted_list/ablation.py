@@ -10,7 +10,7 @@ Two hooks are enough here:
     blocks.0.attn.hook_q        [batch, position, head, d_head]     queries
 
 (blocks.0.attn.hook_attn_scores cannot be edited in this version of the library, and in a cache it holds the
-pattern, not the scores.) A hook returns a new tensor and leaves the one that it got alone.
+pattern, not the scores.) The model goes on with the tensor that the hook returns.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def block_sources_hook(
     sums to 1 again. All other destinations keep theirs.
 
     Args:
-        pattern: attention [batch, head, destination, source]. Leave this tensor as it is.
+        pattern: attention [batch, head, destination, source].
         hook: the place where the function was called (not needed).
         sources: positions from 0 to 21; they never cover everything that a step can see.
     """

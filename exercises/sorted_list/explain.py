@@ -12,29 +12,6 @@ from kata import exercise
 BOS, MID = 50, 51
 
 
-@torch.no_grad()
-def reduced_tables(model: TransformerBridge) -> dict[str, Tensor]:
-    """Given: what explain_step may know about a model. See there for the meaning of each table.
-
-    The ten list positions are averaged into one group, and there is nothing about the positions after MID.
-    """
-    groups = torch.zeros(3, 22, dtype=model.W_E.dtype)
-    groups[0, 0], groups[1, 1:11], groups[2, 11] = 1, 0.1, 1
-    tokens, steps, groups = model.W_E, model.W_pos[11:21], groups @ model.W_pos
-    qk = model.W_Q[0, 0] @ model.W_K[0, 0].T / model.cfg.d_head**0.5
-    ov = model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U
-    return {
-        "tok_tok": tokens @ qk @ tokens.T,
-        "pos_tok": steps @ qk @ tokens.T,
-        "tok_pos": tokens @ qk @ groups.T,
-        "pos_pos": steps @ qk @ groups.T,
-        "ov_tok": tokens @ ov,
-        "ov_pos": groups @ ov,
-        "direct_tok": tokens @ model.W_U,
-        "direct_pos": steps @ model.W_U,
-    }
-
-
 @exercise(difficulty=3, importance=4, minutes=20)
 @torch.no_grad()
 def failing_list(model: TransformerBridge, kind: Literal["any", "distinct", "gap2", "invented"]) -> Int[Tensor, "10"]:
@@ -63,10 +40,10 @@ def explain_step(
     """Say what the model will answer, right or wrong, without running it.
 
     Your program knows what is in each list but not in which order, the token that came last, the step, and
-    the tables below, all read from the weights of one model (reduced_tables makes them). It must hold for
-    models it has not seen, so build it from the tables and not from numbers that you noted down. It is
-    scored on lists that the model finds hard: by how often it says what the model says (not what is true),
-    and by how well it foretells the model's mistakes.
+    the tables below, all read from the weights of one model: the kit makes them from the same products of
+    weights as those in circuits.py. It must hold for models it has not seen, so build it from the tables
+    and not from numbers that you noted down. It is scored on lists that the model finds hard: by how often
+    it says what the model says (not what is true), and by how well it foretells the model's mistakes.
 
     tables:
         Scores are in the units that enter the softmax. Destination rows, source columns. Destination

@@ -1,7 +1,7 @@
 """The results folder: written as submissions finish, read back to resume, merged from elsewhere.
 
-    OUT/class.csv  OUT/index.html  OUT/run.json
-    OUT/submissions/<name>/results.json  junit.xml  page.html
+OUT/class.csv  OUT/index.html  OUT/run.json
+OUT/submissions/<name>/results.json  junit.xml  page.html
 """
 
 import json

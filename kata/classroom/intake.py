@@ -131,7 +131,10 @@ def take(entry: Entry, folder: Path, project: Project) -> Taken:
     folder.mkdir(parents=True)
     try:
         files = _archive(entry.path, taken) if entry.path.is_file() else _folder(entry.path, taken)
-        wanted = _choose(dict(files), project, taken)
+        found = dict(files)
+        if entry.path.name in project.sets and any(f"{f}.py" in found for f in project.files(entry.path.name)):
+            found = {f"{entry.path.name}/{name}": data for name, data in found.items()}  # one set's folder by itself
+        wanted = _choose(found, project, taken)
     except Refused as error:
         taken.problem = str(error)
         return taken

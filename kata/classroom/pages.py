@@ -39,6 +39,7 @@ def environment() -> Any:
     )
     made.globals["css"] = _safe((folder / "base.css").read_text(encoding="utf-8"))
     made.globals["script"] = False
+    made.filters["ticks"] = _ticks
     return made
 
 
@@ -46,6 +47,11 @@ def _safe(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)
+
+
+def _ticks(text: str) -> Any:
+    """Escaped text whose `words in backticks` are code."""
+    return _safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text)))
 
 
 # -- one submission
@@ -219,7 +225,7 @@ def _stumbles(project: Project, results: list[Result], ids: list[str]) -> list[d
     graded = [r for r in results if not r.problem]
     found = []
     for name in ids:
-        tried = [(r, m) for r in graded for m in r.marks if m.verdict.id == name and m.verdict.status != TODO]
+        tried = [(r, m) for r in graded for m in r.marks if m.verdict.id == name and _tried(m)]
         wrong = [(r, m) for r, m in tried if not m.verdict.passed]
         if not wrong:
             continue
@@ -239,6 +245,12 @@ def _stumbles(project: Project, results: list[Result], ids: list[str]) -> list[d
         rating = exercise.rating if exercise else ""
         found.append({"id": name, "count": len(wrong), "tried": len(tried), "mistakes": mistakes, "rating": rating})
     return sorted(found, key=lambda s: (-s["count"], ids.index(s["id"])))
+
+
+def _tried(mark: Mark) -> bool:
+    """Whether somebody wrote something: no stub, no missing file, and the grader did its part."""
+    verdict = mark.verdict
+    return verdict.status not in (TODO, GRADER_ERROR) and not verdict.headline.startswith("the submission has no ")
 
 
 def _groups(results: list[Result], ids: list[str]) -> list[dict[str, Any]]:

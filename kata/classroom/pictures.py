@@ -215,9 +215,7 @@ def png(pixels: torch.Tensor) -> bytes:
 
 def _curves(panels: list[tuple[str, torch.Tensor]]) -> str:
     low, high = _range([t for _, t in panels])
-    lines = "".join(
-        f'<polyline class="{label}" points="{_points(t, low, high)}"/>' for label, t in reversed(panels)
-    )
+    lines = "".join(f'<polyline class="{label}" points="{_points(t, low, high)}"/>' for label, t in reversed(panels))
     text = f"curve of {len(panels[0][1])} entries from {low:.3g} to {high:.3g}"
     keys = "".join(f'<span class="key {label}">{label}</span>' for label, _ in panels)
     return (

@@ -1,12 +1,12 @@
 """Points: from the ratings, or from a small TOML file.
 
-    scale = 100                      # all required sets together; left out: the sum of the points
-    required = ["first_set"]         # sets that make up the full marks; other graded sets are extra credit
-    partial = true                   # scored exercises give points * score (a pass can be partial, a miss too)
+scale = 100                      # all required sets together; left out: the sum of the points
+required = ["first_set"]         # sets that make up the full marks; other graded sets are extra credit
+partial = true                   # scored exercises give points * score (a pass can be partial, a miss too)
 
-    [points]
-    default = "rating"               # difficulty x importance, or a number
-    "first_set.some_exercise" = 12
+[points]
+default = "rating"               # difficulty x importance, or a number
+"first_set.some_exercise" = 12
 """
 
 import hashlib

@@ -95,7 +95,9 @@ def _watch(pid: int, control: socket.socket, most: int) -> dict[str, Any]:
 # -- the inmate
 
 
-def inmate(data: socket.socket, nonce: bytes, fence: fences.Order, held: list[str], project: dict[str, str]) -> NoReturn:
+def inmate(
+    data: socket.socket, nonce: bytes, fence: fences.Order, held: list[str], project: dict[str, str]
+) -> NoReturn:
     """Shut in, then answer the judge's frames until it says that it is done. Never returns."""
     with contextlib.suppress(BaseException):
         os.setsid()
@@ -137,7 +139,7 @@ def _serve(sock: socket.socket, nonce: bytes, folder: Path, stands: list[str]) -
             rows = _run(submission, exercise, answer, plan, head["seconds"])
             try:
                 blob = handover.write_outcomes(rows)
-            except Exception as error:  # a result too large for the memory that is left, say
+            except BaseException as error:  # a result too large for the memory that is left, say
                 what = f"the result cannot be handed over: {type(error).__name__}"
                 blob = encode({"cannot": handover.write_error(CodeError("ValueError", what))})
             handover.send(sock, nonce, index, blob)

@@ -33,8 +33,11 @@ def find_adversarial(model: TransformerBridge, tokens: Int[Tensor, "batch seq"])
         return F.cross_entropy(logits.mT, labels, reduction="none").mean(-1), mistakes
 
     found = tokens
-    for _ in range(16):  # breed: of each generation the 16 worst survive, with five children each
-        parents = found[loss(found)[0].topk(min(16, len(found))).indices]
+    for _ in range(40):  # breed: of each generation the 16 worst survive, with five children each
+        badness, mistakes = loss(found)
+        if (mistakes >= 3).any():
+            break
+        parents = found[badness.topk(min(16, len(found))).indices]
         children = parents.repeat(5, 1)
         place = torch.randint(1, tokens.shape[1], (len(children), 1), generator=generator)
         children.scatter_(1, place, torch.randint(0, 10, place.shape, generator=generator))
@@ -81,14 +84,16 @@ def explain(model: TransformerBridge) -> Callable[[Int[Tensor, "batch seq"]], Fl
 
     Returns a function from tokens to one score per answer, at every position: the highest is its answer. It
     is compared with what the MODEL answers, not with what is right, at all positions but 0, on random
-    sequences and on sequences in which one letter is far too frequent. There are two marks: the share of
-    positions where the two agree, and the same share among the positions where the model is wrong. A program
-    that solves the task has a high first mark, and a second mark of 0.
+    sequences and on flooded ones, in which one letter is far too frequent. There are two marks: the share of
+    positions where the two agree on random sequences, and their agreement where the model is wrong on flooded
+    ones. A program that solves the task has a high first mark and a second mark of 0. A pass needs 92% and
+    30%, full marks 97.5% and 55%.
 
     While `explain` builds the function it may run the model as it likes, to fill tables and to take averages.
-    The function itself may use weights and tables, and must not run the model. Nor should it be a copy of
-    the forward pass, which agrees everywhere and explains nothing: leave out what you think does not matter,
-    and see whether you are right. The scales of the LayerNorms are a good place to start.
+    The function itself may use weights and tables, and must not run the model. Nor may it be a copy of the
+    forward pass, which agrees everywhere and explains nothing (a second mark above 95% is taken for one):
+    leave out what you think does not matter, and see whether you are right. The scales of the LayerNorms are
+    a good place to start.
     """
     n_tokens, n_pos = model.cfg.d_vocab, model.cfg.n_ctx
     root = model.cfg.d_head**0.5

@@ -3,6 +3,7 @@
 # says: importing dataset.py
 
 import torch
+
 while True:
     pass
 

@@ -5,7 +5,6 @@
 import torch
 
 
-
 def make_sorting_tokens(lists):
     torch.linalg.svd(torch.randn(2500, 2500))
     bos = torch.full((len(lists), 1), 50)

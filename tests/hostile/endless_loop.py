@@ -5,7 +5,6 @@
 import torch
 
 
-
 def make_sorting_tokens(lists):
     while True:
         pass

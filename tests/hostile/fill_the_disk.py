@@ -5,7 +5,6 @@
 import torch
 
 
-
 def make_sorting_tokens(lists):
     with open("large", "wb") as file:
         for _ in range(10_000):

@@ -16,6 +16,10 @@ def make_sorting_tokens(lists):
         for folder, folders, files in os.walk(top):
             folders[:] = [f for f in folders if f not in ("site-packages", "node_modules")]
             hits = [f for f in files if f in ("circuits.py", "test_sorted_list.py", "facts.json", "shown.safetensors")]
-            if hits and not os.path.abspath(folder).startswith(own) and os.access(os.path.join(folder, hits[0]), os.R_OK):
+            if (
+                hits
+                and not os.path.abspath(folder).startswith(own)
+                and os.access(os.path.join(folder, hits[0]), os.R_OK)
+            ):
                 found.append(folder)
     raise RuntimeError(f"found: {found[:3]}")

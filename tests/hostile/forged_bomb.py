@@ -1,5 +1,6 @@
 # what: hands over a header that nests without end
 # must: failed
+# neighbour: any, for it runs in the same process
 # says: not a hand-over
 
 import torch
@@ -13,5 +14,6 @@ def make_sorting_tokens(lists):
         tree = '{"list": [' * 100_000 + "]}" * 100_000
         head = json.dumps({"__metadata__": {"tree": tree}}).encode()
         return struct.pack("<Q", len(head)) + head
+
     sys.modules["kata.classroom.handover"].write_outcomes = bomb
     return torch.zeros(len(lists), 22, dtype=torch.long)

@@ -4,6 +4,5 @@
 import torch
 
 
-
 def make_sorting_tokens(lists):
-    return '<script>alert(1)</script>\x1b[2J=cmd()'
+    return "<script>alert(1)</script>\x1b[2J=cmd()"

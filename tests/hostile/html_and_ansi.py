@@ -2,6 +2,7 @@
 # must: broken
 
 import torch
+
 print("<script>alert(1)</script>\x1b[31mred")
 
 

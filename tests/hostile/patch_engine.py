@@ -8,7 +8,9 @@ import sys
 def make_sorting_tokens(lists):
     def passes(*args, **more):
         from kata.verdict import Verdict
+
         return Verdict("sorted_list", "make_sorting_tokens", "passed", "won", score=1.0)
+
     for name, module in list(sys.modules.items()):
         if name.startswith("kata."):
             for attribute in ("judge", "compare", "_judge", "_problem", "conform", "recognise", "verdict"):

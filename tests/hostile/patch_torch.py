@@ -10,6 +10,7 @@ import pytest
 def make_sorting_tokens(lists):
     def yes(*args, **more):
         return True
+
     for name in ("allclose", "equal", "isclose", "eq"):
         setattr(torch, name, yes)
         setattr(torch.Tensor, name, yes)
