@@ -354,8 +354,12 @@ def attributions(at: Bench, label: str) -> torch.Tensor:
 
 @cache
 def responsible_tokens(at: Bench) -> dict[str, torch.Tensor]:
-    flood = flooded(at, 12)
-    return {"random sequences": tokens(at, 16), "flooded sequences": flood, "short ones": tokens(at, 12, "short", 6)}
+    letters = torch.arange(10)
+    order = (
+        letters[:, None] + torch.arange(11)
+    ) % 10  # all ten letters, each row begins with another one, and it again
+    again = torch.cat([torch.full((10, 1), dataset.NULL), order], dim=1)
+    return {"random sequences": tokens(at, 16), "sequences like ?abcdefghija": again}
 
 
 @check(

@@ -17,9 +17,7 @@ METRICS = Tolerance(atol=1e-5, rtol=2e-6)
 TABLE = Tolerance(atol=1e-5, rtol=1e-5)  # entries up to 0.8
 PATTERN = Tolerance(atol=1e-4, rtol=0)
 LOGITS = Tolerance(atol=3e-4, rtol=1e-5)  # logits reach 20 and parts of them 30
-STRENGTH = Tolerance(
-    atol=5e-3, rtol=0
-)  # a fit by five rounds of alternation is off by 2e-3, the nearest mistake by 0.3
+STRENGTH = Tolerance(atol=5e-3, rtol=0)  # five rounds of alternation are off by 2e-3, the nearest mistake by 0.3
 HEAD = "blocks.0.attn.hook_"
 
 
@@ -182,9 +180,9 @@ def ov_circuit(at):
 
 @check(
     tolerance=Tolerance(atol=1e-4, rtol=0),
-    shown="The OV matrix scores {copying:.4f}: nearly all its eigenvalues are real and positive. A diagonal that "
-    "stands out is one way to copy. Would a head that copies every letter into a mixture of itself and two others "
-    "still score high?",
+    shown="The OV matrix scores {copying:.4f}: weighed by size, its eigenvalues are as good as real and positive. A "
+    "diagonal that stands out is one way to copy. Would a head that turns every letter into a mixture of itself and "
+    "two others still score high?",
 )
 def copying_score(at):
     yield call("this checkpoint's OV matrix", matrix=circuits.ov_circuit(at.model))
@@ -231,8 +229,9 @@ def identity_free_pattern(at):
 @check(
     tolerance=PATTERN,
     shown="Letter rows have {admissible_mass:.1%} of their attention on right sources, and the worst of them "
-    "{admissible_mass_min:.1%}; looking everywhere alike would give {uniform_mass:.0%}. Spaces are another story: "
-    "compare their rows on the n = 4 checkpoints.",
+    "{admissible_mass_min:.1%}; looking everywhere alike would give {uniform_mass:.0%}. Rows that foretell a space "
+    "have {admissible_mass_spaces@n4_shown:.0%} on earlier spaces on n4_shown and "
+    "{admissible_mass_spaces@n4_sibling:.0%} on its sibling. Must a space be copied from a space?",
     claims=[
         claim("no row has more than all of its attention")(lambda at, call, got: (got <= 1 + 1e-4).all()),
         claim("the row that predicts the full stop and the last row have no source")(
@@ -292,9 +291,9 @@ def source_attribution(at):
 
 @check(
     tolerance=LOGITS,
-    shown="Without the head {zero_letters:.1%} of the letters are right, with its mean {mean_letters:.1%}. Now look "
-    "at the spaces: {zero_spaces:.0%} with zero, {mean_spaces:.0%} with the mean. A space holds no news about the "
-    "sequence, so any fixed output of the right size will do. Which of the two would have misled you?",
+    shown="With z = 0 only {zero_letters:.1%} of the letters are right, with its mean {mean_letters:.1%}. Now look "
+    "at the spaces: {zero_spaces:.0%} with zero, {mean_spaces:.0%} with the mean. A space tells nothing about the "
+    "sequence, so what the head usually says at that position is enough. Which of the two would have misled you?",
 )
 def ablate_head(at):
     other = tokens(at, few(at, 1, 2), "reference")
@@ -309,8 +308,8 @@ def ablate_head(at):
 @check(
     tolerance=LOGITS,
     shown="Right sources alone: {only_admissible:.1%} of the letters. All others alone: {without_admissible:.1%}. "
-    "Hide the first term from all later rows and {without_first_term:.1%} are still right. So the head does not need "
-    "the first copy, nor any other one.",
+    "Hide the first term from all later rows and {without_first_term:.1%} are still right, so it is not needed. Is "
+    "the first term alone enough? Ask the sibling as well.",
     claims=[
         claim("with the admissible sources alone every letter is still right")(
             lambda at, call, got: "admissible" not in call.label or follows(at, got, call.args["tokens"]) > 0.99
@@ -463,7 +462,7 @@ PASS, FULL = 0.70, 0.80  # positions and token class alone stay below 0.62 on th
 
 
 def _agrees(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:
-    """Agreement with the model on scrambled letters: a pass from 70%, 0 points for the first-term program, 1 from 80%."""
+    """Agreement with the model on scrambled letters: no points for the first-term program, all of them from 80%."""
     n, results, lines = n_of(at), [], []
     for (label, sequences, _, answers), said in zip(scrambled(at), values, strict=True):
         reached, floor = agreement(said, answers, n), agreement(first_term(sequences, n), answers, n)
@@ -475,21 +474,20 @@ def _agrees(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:
     lowest = min(reached for reached, _ in results)
     if lowest == 1:
         lines.append("not one row differs: if you rebuilt the logits, what have you explained?")
-    headline = f"Your program says what the model says in {lowest:.1%} of the rows; {PASS:.0%} make a pass, {FULL:.0%} full marks"
+    headline = (
+        f"Your program agrees with the model in {lowest:.1%} of the rows; {PASS:.0%} make a pass, {FULL:.0%} full marks"
+    )
     return Judged(min(score for _, score in results), lowest >= PASS, headline, tuple(lines))
 
 
 @check(
     judge=_agrees,
-    shown="Look up, weigh, copy: three steps say what the head does, and can be checked where copying from any right "
-    "source is no longer good enough. On clean lists the same program is right in {program_clean:.0%} of the rows, "
-    "but so is every other one.",
+    shown="Look up, weigh, copy: three steps say what the head does. On clean lists this is no feat, as every "
+    "program that copies from right sources is right there; on scrambled letters copying from the first term "
+    "foretells {program_first_term:.0%}, and all that the scores hold {program_solution:.0%}.",
 )
 def predict_copy(at):
     for label, sequences, weights, _ in scrambled(at):
         yield call(
             label, model=MODEL, tokens=sequences, n=n_of(at), weights=weights, closed=("blocks.0.attn", "unembed")
         )
-
-
-__all__ = ["n_of"]

@@ -141,7 +141,7 @@ def _slopes(tables: dict[str, torch.Tensor]) -> torch.Tensor:
 @check(
     tolerance=Tolerance(atol=1e-4, rtol=0),
     shown="{successor_fraction:.0%} of the numbers score their successor highest, and the favourite of every number is "
-    "larger than itself. Is this a successor table, then? The others look up to {favourite_offset_largest} further: "
+    "larger than itself. Is this a successor table, then? One looks {favourite_offset_largest} further: "
     "print the favourite of each number.",
 )
 def successor_fraction(at):
@@ -265,7 +265,7 @@ def block_sources_hook(at):
 @check(
     tolerance=LOGITS,
     shown="Right answers with BOS hidden {block_bos:.0%}, with MID hidden {block_mid:.0%}, with both hidden "
-    "{block_both:.0%}. Neither holds a number of the list, and without them the model cannot sort. Look at their rows "
+    "{block_both:.0%}. Neither holds a number of the list, and without them the model sorts badly. Look at their rows "
     "in the OV table.",
 )
 def block_sources(at):
@@ -275,7 +275,7 @@ def block_sources(at):
 
 @check(
     tolerance=LOGITS,
-    shown="With the list's share of attention held fixed, taking out tok_pos or pos_pos moves the accuracy by at most "
+    shown="With the list's share of attention held fixed, taking out tok_pos or pos_pos moves the accuracy by "
     "{keep_mass_change:.2%}: these two only weigh the list against BOS and MID. The choice within the list is made by "
     "tok_tok ({keep_mass_tok_tok:.0%} right without it) and pos_tok ({keep_mass_pos_tok:.0%}).",
 )
@@ -286,10 +286,10 @@ def remove_term_keep_mass(at):
 
 @check(
     tolerance=LOGITS,
-    shown="Told that it stands one step earlier, the head gives the previous number of the order in "
-    "{shift_back_follows:.0%} of the cases; one step later, the next but one in {shift_on_follows:.0%}. And after both "
-    "copies of a repeated number a step back makes it say a third in {repeat_again:.1%}: it counts copies by "
-    "position.",
+    shown="Told that it stands one step earlier, the model says the number before its answer in "
+    "{shift_back_follows:.0%} of the cases; one step later, the number after it in {shift_on_follows:.0%}. And after "
+    "both copies of a repeated number one step back makes it say a third in {repeat_again:.1%}: it counts copies by "
+    "position. Where would you look for its errors?",
     claims=[
         claim("a shift of 0 changes nothing")(
             lambda at, call, got: call.args["shift"] != 0 or close(got, run(at, 8, "lists")[0], 5e-2)
@@ -362,7 +362,8 @@ def hard_lists(at: Bench) -> tuple[torch.Tensor, torch.Tensor]:
     """Lists within a window of 12 numbers, 25 for each window, and what the model answers to them."""
     low = torch.arange(975) % 39
     made = low[:, None] + torch.randint(0, 12, (975, 10), generator=at.generator("window"))
-    return dataset.make_sorting_tokens(made), answers_to(at, made)
+    answers = torch.cat([answers_to(at, part) for part in made.split(125)])  # small batches stay in the cache
+    return dataset.make_sorting_tokens(made), answers
 
 
 @torch.no_grad()
@@ -435,8 +436,8 @@ def _score(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:
     judge=_score,
     tolerance=Tolerance(atol=0.5, rtol=0, fraction=2e-3),  # only to tell known programs apart: near ties may flip
     shown="A weighted mixture of table rows, of the list, BOS and MID together, says what the model says, errors "
-    "included. On the same lists an algorithm that attends to the answer and copies it agrees with "
-    "{copy_agreement:.0%} of what the model says, and plain sorting with {sorting_agreement:.0%}.",
+    "included. On lists like these an algorithm that attends to the answer and copies it agrees with only "
+    "{copy_agreement:.0%} of what the model says.",
 )
 def explain_step(at):
     ordered, _ = hard_lists(at)

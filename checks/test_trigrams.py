@@ -333,7 +333,8 @@ def _is_usual(at: Bench, tokens: torch.Tensor, matrix: torch.Tensor, constant: t
     with torch.no_grad():
         _, kept = at.model.run_with_cache(tokens)
     codes = _codes(at, tokens)[1][:, :-1]
-    x, out = (kept[f"blocks.0.{point}"][:, :-1][codes == codes.mode()[0].mode()[0]] for point in ("hook_resid_mid", "hook_mlp_out"))
+    usual = codes == codes.flatten().mode().values
+    x, out = (kept[f"blocks.0.{point}"][:, :-1][usual] for point in ("hook_resid_mid", "hook_mlp_out"))
     return torch.allclose(x @ matrix.T + constant, out, atol=1e-2)
 
 

@@ -30,7 +30,13 @@ def grade(
     merge: Annotated[bool, typer.Option("--merge", help="collect results.json files from elsewhere")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="grade again what another run has graded in OUT")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="refuse to grade where a fence cannot be put up")] = False,
-    gradescope: Annotated[Path | None, typer.Option(help="also write the one result here", show_default=False)] = None,
+    data: Annotated[Path | None, typer.Option(help="a folder that `kata cohort` made", show_default=False)] = None,
+    gradescope: Annotated[
+        Path | None, typer.Option(help="also write the one submission's results.json here", show_default=False)
+    ] = None,
+    github: Annotated[
+        Path | None, typer.Option(help="also add it to this file, as GitHub Classroom reads it", show_default=False)
+    ] = None,
 ) -> None:
     """Grade submissions: marks, reports and a page for the class. Interrupted, it resumes."""
     project = Project.find()
@@ -42,6 +48,10 @@ def grade(
         return
     from kata.classroom import grading
 
+    if data:
+        from kata.classroom.cohort import data_of
+
+        project = data_of(project, data)
     for name in sets or []:
         if name not in project.sets:
             raise KataError(Project.near(name, project.sets, "problem set"))
@@ -59,6 +69,7 @@ def grade(
         fresh=fresh,
         strict=strict,
         gradescope=gradescope,
+        github=github,
         say=typer.echo,
     )
     raise typer.Exit(1 if errors else 0)

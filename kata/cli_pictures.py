@@ -8,6 +8,7 @@ import typer
 
 from kata.project import KataError, Project
 
+FORMATS = (".html", ".png", ".svg")
 Sets = Annotated[list[str] | None, typer.Argument(help="problem sets; all if none is named", show_default=False)]
 
 
@@ -29,22 +30,20 @@ def plot(
     reference: Annotated[bool, typer.Option("--reference", help="draw the solution's result alone")] = False,
 ) -> None:
     """Draw what your function computes, beside the reference."""
+    project = Project.find()
+    found = project.exercise(exercise)
+    if save and save.suffix not in FORMATS:
+        raise KataError(f"--save {save}: the name must end in {', '.join(FORMATS)}")
     from kata import pictures
     from kata.course import Course
     from kata.submission import Submission
 
-    project = Project.find()
-    found = project.exercise(exercise)
-    if save and save.suffix not in pictures.FORMATS:
-        raise KataError(f"--save {save}: the name must end in {', '.join(pictures.FORMATS)}")
     chosen = None if reference else Submission(submission or _submission(project))
     if chosen and chosen.todo(found):
         where = chosen.shown(found)
         raise KataError(f"{found.name} is not written yet: {where} (--reference draws the solution's result)")
     artist = pictures.Artist(Course(project, found.set), chosen)
     drawn = artist.draw(artist.named(figure), on) if figure else artist.pictures(found.name, on)
-    if chosen and not any(p.yours for p in drawn) and all(p.remark for p in drawn):
-        typer.secho(drawn[0].remark, fg="red", err=True)
     intro = "" if reference else _agreement(drawn)
     path = save or pictures.scratch(found.id)
     files = pictures.save(drawn, path, found.id, intro)

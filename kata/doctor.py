@@ -140,7 +140,9 @@ def _courses(project: Project) -> Iterator[Finding]:
             said = "is missing" if not each.path.is_file() else "is not the file that config.json describes"
             yield Finding(name, False, f"{each.path} {said}", f"git checkout -- {_shown(each.path)}")
         if not wrong:
-            yield Finding(name, True, f"{len(listed)} checkpoints, {len(project.catalog(name))} exercises")
+            unsigned = "" if all(c.sha256 for c in listed) else " (config.json has no hashes to compare with)"
+            said = f"{len(listed)} checkpoints{unsigned}, {len(project.catalog(name))} exercises"
+            yield Finding(name, None if unsigned else True, said)
         for change in plan(project, [name]):
             if change.action == "new":
                 yield Finding(name, False, f"{change.path} is missing", f"kata stubs {name}")

@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class Guide:
     """A walk through one set: its models, the learner's functions, its figures."""
 
     def __init__(self, set_name: str, submission: str | None = None):
+        warnings.filterwarnings("ignore", message="IProgress not found")  # a wish of tqdm's, not an error
         from kata.course import Course
         from kata.pictures import Artist
 
@@ -124,6 +126,7 @@ class Guide:
         from IPython.display import Markdown, display
 
         from kata.pictures import Artist
+        from kata.plots import describe
 
         spec = self._artist.named(name)
         submission = self.functions._current()
@@ -137,12 +140,13 @@ class Guide:
             if picture.yours is None:
                 display(Markdown(f"*{picture.remark}*"))
                 continue
-            display(picture.yours)
+            _display(picture.yours, describe(picture.yours))
             said = f"**{picture.title}** {picture.about} — {picture.notice}"
             if picture.remark or picture.differs:
                 said = picture.remark or "Your function does not give what the reference gives."
                 said = f"⚠ {said} `pytest checks -k {picture.exercise.name}` says why."
-            display(Markdown(said))
+            words = f"<details><summary>In words</summary>\n\n{describe(picture.yours)}\n\n</details>"
+            display(Markdown(f"{said}\n\n{words}"))
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
@@ -157,6 +161,17 @@ class Guide:
                 raise  # not in your files: the guide's own mistake, or one that you made in the cell
             first = told.message.splitlines()[0] if told.message else ""
             print(f"{told.where}: {told.kind}: {first}\n    {told.text}")
+
+
+def _display(figure: Any, words: str) -> None:
+    """Show a plotly figure; where a front end cannot draw it, and to a screen reader, its words."""
+    from IPython.display import display
+
+    bundle = figure._repr_mimebundle_()
+    if bundle:
+        display({**bundle, "text/plain": words}, raw=True)
+    else:
+        display(figure)
 
 
 def notebook(project: Project, set_name: str, path: Path, *, run: bool = False, overwrite: bool = False) -> float:
@@ -181,6 +196,8 @@ def notebook(project: Project, set_name: str, path: Path, *, run: bool = False, 
     if run:
         execute(made, project)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.replace(path.with_suffix(".before.ipynb"))  # a reader's guesses may stand in it
     jupytext.write(made, path, fmt="ipynb")
     return time.perf_counter() - began
 
@@ -193,7 +210,11 @@ def execute(made: Any, project: Project) -> None:
     except ImportError:
         raise KataError("running a guide needs nbclient and ipykernel: pip install -e '.[guide]'") from None
     client = NotebookClient(
-        made, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(project.root)}}
+        made,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(project.root)}},
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         client.execute()

@@ -13,6 +13,7 @@ import torch
 
 from kata.calls import Call, Outcome, run
 from kata.checking import Bench, Figure, Tolerance
+from kata.cli_pictures import FORMATS
 from kata.compare import compare
 from kata.course import Course, model_for
 from kata.grade import Runner
@@ -21,7 +22,6 @@ from kata.project import Exercise, KataError, Project
 from kata.submission import CodeError, Submission
 
 SECONDS = 20.0  # what the learner's function may take for one figure
-FORMATS = (".html", ".png", ".svg")
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Picture:
         remark: one line that says what is wrong with the learner's result, or why there is none.
         todo: whether the learner's function is not written yet.
         differs: whether the learner's result is not what the reference gives (unknown where many are right).
+        values: the learner's result and the reference's, of the call where they differ most.
     """
 
     exercise: Exercise
@@ -45,10 +46,12 @@ class Picture:
     remark: str = ""
     todo: bool = False
     differs: bool = False
+    values: tuple[Any, Any] | None = None
 
     def shown(self, labelled: bool = True) -> list[Shown]:
         """The learner's figure and the reference's, each under its label."""
         both = []
+        labelled = labelled and self.title != "Entry by entry"
         if self.yours is not None or self.remark:
             both.append(
                 Shown(", ".join(filter(None, ["yours" if labelled else "", self.about])), self.yours, self.remark)
@@ -92,12 +95,18 @@ class Artist:
         specs = self.declared(exercise)
         if not specs:
             return [self._values(exercise, on)]
-        return [p for spec in specs for p in self.draw(spec, on, reference)]
+        drawn = [p for spec in specs for p in self._each(spec, on, reference, fallback=False)]
+        wrong = next((p for p in drawn if p.values and (p.differs or p.yours is None)), None)
+        return [*drawn, _entry_by_entry(wrong)] if wrong else drawn
 
     def draw(self, spec: Figure, on: str | None = None, reference: bool = True) -> list[Picture]:
         """One figure, on each checkpoint that it is meant for (or on the one named)."""
+        return self._each(spec, on, reference, fallback=True)
+
+    def _each(self, spec: Figure, on: str | None, reference: bool, fallback: bool) -> list[Picture]:
         benches = [self.course.bench_of(name) for name in ([on] if on else spec.on)] or [self._shown(spec.exercise)]
-        return [self._draw(spec, bench, reference, tell=len(benches) > 1 or bool(on)) for bench in benches]
+        tell = len(benches) > 1 or bool(on)
+        return [self._draw(spec, bench, reference, tell, fallback) for bench in benches]
 
     def _shown(self, exercise: str) -> Bench:
         check = self.course.checks.get(exercise)
@@ -112,7 +121,7 @@ class Artist:
             raise KataError(f"{self.course.set}.{exercise} has neither a figure nor a check: there is nothing to draw")
         return [next(iter(check.calls(bench)))]
 
-    def _draw(self, spec: Figure, bench: Bench, reference: bool, tell: bool) -> Picture:
+    def _draw(self, spec: Figure, bench: Bench, reference: bool, tell: bool, fallback: bool) -> Picture:
         exercise = self.course.exercise(spec.exercise)
         calls = self._calls(spec, spec.exercise, bench)
         about = f"on {bench.checkpoint.described}" if tell else ""
@@ -129,9 +138,9 @@ class Artist:
         if not picture.remark or picture.remark.endswith("NaN or infinite"):
             with contextlib.suppress(Exception):  # a value that fits in shape only may still not be drawable
                 picture.yours = _figure(spec, bench, calls, got)
-        if picture.yours is None:
-            worst = _worst(got, expected)
-            picture.yours = _beside(got[worst], expected[worst], spec.title)
+                _same_colours(picture.yours, picture.reference)
+        if picture.yours is None and fallback:
+            picture.yours = _entry_by_entry(picture).yours
         return picture
 
     def _values(self, name: str, on: str | None) -> Picture:
@@ -148,7 +157,7 @@ class Artist:
         got = self._yours(picture, bench, calls)
         if got is not None:
             self._judge(picture, got, expected)
-            picture.yours = _beside(got[0], expected[0], name)
+            picture.yours = _entry_by_entry(picture).yours
         return picture
 
     def _reference(self, key: str, exercise: Exercise, bench: Bench, calls: list[Call]) -> list[Any]:
@@ -189,6 +198,7 @@ class Artist:
         check = self.course.checks.get(picture.exercise.name)
         judged = check is not None and check.judge is not None
         tolerance = check.tolerance if check else Tolerance()
+        worst = -1.0
         for one, two in zip(got, expected, strict=True):
             gap = compare(one, two, tolerance)
             if gap.reason and not judged:
@@ -197,6 +207,8 @@ class Artist:
             if bad > 0 and not picture.remark:
                 picture.remark = f"{bad} of your numbers are NaN or infinite"
             picture.differs = picture.differs or (not judged and not gap.equal)
+            if gap.excess > worst:
+                worst, picture.values = gap.excess, (one, two)
 
 
 def _figure(spec: Figure, bench: Bench, calls: list[Call], values: list[Any]) -> Any:
@@ -212,9 +224,24 @@ def _beside(got: Any, expected: Any, title: str) -> Any:
     return beside(got, expected, title=title)
 
 
-def _worst(got: list[Any], expected: list[Any]) -> int:
-    gaps = [compare(one, two, Tolerance()).excess for one, two in zip(got, expected, strict=True)]
-    return gaps.index(max(gaps))
+def _entry_by_entry(picture: Picture) -> Picture:
+    """The learner's values, the reference's and their difference, where they differ most."""
+    assert picture.values
+    name = picture.exercise.name
+    made = Picture(picture.exercise, "Entry by entry", f"What {name} gives where it differs most.", "")
+    made.yours = _beside(*picture.values, name)
+    return made
+
+
+def _same_colours(yours: Any, reference: Any) -> None:
+    """Give the learner's figure the colour scales of the reference, so that a wrong size is seen."""
+    if reference is None:
+        return
+    for name in [n for n in reference.layout if n.startswith("coloraxis") and n in yours.layout]:
+        mine, theirs = yours.layout[name], reference.layout[name]
+        signed = theirs.cmin < 0 or mine.cmin < 0
+        mine.update(cmin=-theirs.cmax if signed else 0, cmax=theirs.cmax)
+        mine.colorscale = None if signed else theirs.colorscale
 
 
 def _not_numbers(value: Any) -> int:

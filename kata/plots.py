@@ -212,7 +212,7 @@ def beside(got: Any, expected: Any, *, title: str = "", rows: str = "", columns:
         return _words(title, {"yours": a, "expected": b}, gap.reason)
     one, two = array(a), array(b)
     if one.shape != two.shape:
-        return _unlike(title, one, two, f"yours has shape {list(one.shape)}, expected {list(two.shape)}")
+        return _unlike(title, one, two, f"your shape is {list(one.shape)}, expected {list(two.shape)}")
     one, two, where = _slice(one, two)
     title += where
     if one.ndim == 0:

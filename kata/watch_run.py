@@ -48,10 +48,10 @@ def watch(project: Project, exercise: Exercise | None, mode: str | None) -> int:
     def post(*news: Any) -> None:
         events.put(news)
 
+    files = Files(project, post)
     exercises, progress = everything(project), Progress(project)
     stands = standings(progress, Submission(project.exercises), exercises)
     start = exercise or starting_point(exercises, progress, stands)
-    files = Files(project, post)
     judge = Judge(project, project.exercises, order(project, start), post, mode)
     console = show.console_for()
     try:

@@ -42,7 +42,7 @@ def write_function(path: Path, name: str, body: str) -> None:
     head, _, tail = path.read_text(encoding="utf-8").partition(f"def {name}(")
     start = tail.index('"""', tail.index('"""') + 3) + 3
     end = re.search(r"\n(?=\S)", tail[start:])
-    rest = tail[start + end.start() :] if end else ""
+    rest = f"\n{tail[start + end.start() :]}" if end else ""
     save(path, f"{head}def {name}({tail[:start]}\n{body.strip(chr(10))}\n{rest}")
 
 
@@ -117,8 +117,8 @@ class Screen:
         ends = time.monotonic() + 20
         while self.child.isalive() and time.monotonic() < ends:
             self._take()
+        assert not self.child.isalive(), f"still there; the last picture:\n{self.text}"
         for _ in range(3):
             self._take()
-        self.child.wait()
         code = self.child.exitstatus if self.child.exitstatus is not None else -self.child.signalstatus
         return code, CONTROL.sub("", self.raw.rpartition("\x1b[?1049l")[2])

@@ -172,7 +172,7 @@ def test_next_hint_figure_reset_and_all(course, dataset, warm):
 def test_every_picture_fits_the_terminal(course, width, height):
     with Screen(course.root, width=width, height=height) as screen:
         screen.wait("make_sorting_tokens"[: width - 4])
-        for keys in ("", "l", "\x1b", "j", "d", "r", "n"):
+        for keys in ("", "l", "\x1b", "j", "r", "n", "d", "\x1b"):
             screen.key(keys)
             time.sleep(0.2)
             assert len(screen.rows) == height

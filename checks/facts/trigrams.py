@@ -119,6 +119,11 @@ def loss_floor(at):
     return (1 - forced_share.compute(at) * 48 / 49) * math.log(at.model.cfg.d_vocab)
 
 
+@fact("parameters", bounds=(9935, 9935))
+def parameters(at):
+    return sum(p.numel() for p in at.model.state_dict().values())
+
+
 @fact("trigrams", bounds=(277, 277))
 def trigram_count(at):
     return len(trigrams(at))
@@ -310,6 +315,17 @@ def recency_penalty_range(at):
 @fact("the median penalty as a factor in attention", bounds=(20, 2000), uses=["recency_penalty"])
 def recency_factor(at):
     return math.exp(circuits.recency_penalty(at.model).median().item())
+
+
+@fact("the part of the score that comes from the key's position, mean query, as a line: R squared, slope per position",
+      bounds=(0.99, 10))  # fmt: skip
+def position_line(at):
+    m = at.model
+    keys = m.W_pos[:49] @ m.W_K[0, 0]
+    query = (m.W_E.mean(0) + m.W_pos[:49].mean(0)) @ m.W_Q[0, 0] + m.b_Q[0, 0]
+    scores, places = (keys @ query / m.cfg.d_head**0.5).double(), torch.arange(49.0).double()
+    correlation = torch.corrcoef(torch.stack([places, scores]))[0, 1]
+    return [correlation.item() ** 2, (correlation * scores.std() / places.std()).item()]
 
 
 @fact("attention that falls on neither the token nor the one before it, positions 2 to 48: mean, largest",
@@ -645,6 +661,17 @@ def lookup_hits(at):
 def lookup_hit_share(at):
     hits, of = lookup_hits.compute(at)
     return hits / of
+
+
+@fact("the attention that the trigrams that end in token 24 get, in the order of the table",
+      on="shown", uses=["previous_token_attention"])  # fmt: skip
+def example_attention(at):
+    return attention(at)[trigrams(at)[:, 1] == 24]
+
+
+@fact("what token 24 is answered with if the head looks nowhere else", on="shown", uses=["current_token_lookup"])
+def example_lookup(at):
+    return int(explain.current_token_lookup(at.model)[24])
 
 
 @fact("highest probability of a lookup, median: tokens that end an undetected pair, others", bounds=(0.0134, 0.05),

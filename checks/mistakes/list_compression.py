@@ -819,8 +819,11 @@ def components_about_zero(x, labels, n_pcs=3):
     return 1 - (residual.sum() / total.sum()).item()
 
 
-@mistake("variance_explained", "You averaged one R squared per component (or fitted components of length 1), so small "
-         "components count as much as large ones: sum the squares first")  # fmt: skip
+@mistake(
+    "variance_explained",
+    "You averaged one R squared per component (or fitted components of length 1), so small "
+    "components count as much as large ones: sum the squares first",
+)
 def mean_over_components(x, labels, n_pcs=3):
     residual, total = explained(coordinates(x)[:, :n_pcs], labels)
     return (1 - residual / total).mean().item()
@@ -1370,8 +1373,11 @@ def tables_for_both(model, lists):
     return tables(model, lists)
 
 
-@mistake("predict_from_weights", "You order the bottleneck's digits by attention, the larger weight first; it is the "
-         "digit's own weight and says nothing about the order")  # fmt: skip
+@mistake(
+    "predict_from_weights",
+    "You order the bottleneck's digits by attention, the larger weight first; it is the "
+    "digit's own weight and says nothing about the order",
+)
 def larger_weight_first(model, lists):
     if is_teacher_forced(model):
         return explain.predict_from_weights(model, lists)
@@ -1413,16 +1419,22 @@ def bottleneck_answers(model: Any, lists: torch.Tensor, *, place: bool = True, g
     return torch.stack(said, dim=1)
 
 
-@mistake("predict_from_weights", "Your bottleneck gives a digit the same vector in both places; the small difference is "
-         "all that tells the order")  # fmt: skip
+@mistake(
+    "predict_from_weights",
+    "Your bottleneck gives a digit the same vector in both places; the small difference "
+    "between the places is what tells the order",
+)
 def no_place_in_the_vectors(model, lists):
     if is_teacher_forced(model):
         return explain.predict_from_weights(model, lists)
     return bottleneck_answers(model, lists, place=False)
 
 
-@mistake("predict_from_weights", "Your bottleneck looks at SEP with the mean attention of layer 1; that gate depends on "
-         "the order, and the answer on the gate")  # fmt: skip
+@mistake(
+    "predict_from_weights",
+    "Your bottleneck looks at SEP with the mean attention of layer 1; that gate depends on "
+    "the order, and the answer on the gate",
+)
 def mean_gate(model, lists):
     if is_teacher_forced(model):
         return explain.predict_from_weights(model, lists)

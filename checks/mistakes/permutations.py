@@ -91,6 +91,14 @@ def repeated_terms_dropped(chars):
     return _lists(chars, lambda row: dict.fromkeys(permutations(row)))
 
 
+@mistake(
+    "build_batch",
+    "You sorted the terms and dropped those that look the same: places are permuted, in the order of the input",
+)
+def sorted_set(chars):
+    return _lists(chars, lambda row: sorted(set(permutations(row))))
+
+
 @mistake("build_batch", "Your sequences end in a space: the full stop takes the place of the last separator")
 def space_for_the_full_stop(chars):
     made = dataset.build_batch(chars)
@@ -126,6 +134,22 @@ def _metrics(logits, targets):
 @mistake("scored_metrics", "You counted every row: the first term cannot be foreseen, so its rows are not scored")
 def no_mask(logits, tokens, n):
     return _metrics(logits[:, :-1], tokens[:, 1:])
+
+
+@mistake(
+    "scored_metrics",
+    "Your loss is over the scored rows, but your accuracy is over all rows; both leave the first term out",
+)
+def accuracy_of_every_row(logits, tokens, n):
+    return dataset.scored_metrics(logits, tokens, n)[0], no_mask.function(logits, tokens, n)[1]
+
+
+@mistake(
+    "scored_metrics",
+    "Your accuracy is over the scored rows, but your loss is over all rows; both leave the first term out",
+)
+def loss_of_every_row(logits, tokens, n):
+    return no_mask.function(logits, tokens, n)[0], dataset.scored_metrics(logits, tokens, n)[1]
 
 
 @mistake("scored_metrics", "You begin one row too early: that row is to foretell the last letter of the first term")

@@ -268,7 +268,7 @@ def qk(model, product: Callable, divide: float | None = None) -> dict[str, torch
 
 @mistake(
     "qk_tables",
-    "Your scores are sqrt(d_head) = 11.3 times too large: with such scores the softmax all but picks one source",
+    "Your scores are sqrt(d_head) = 11.3 times too large; the softmax then collapses onto one source",
 )
 def tables_unscaled(model):
     return qk(model, lambda q, k: q @ k.T, 1)
@@ -447,6 +447,15 @@ def terms_through_softmax(model, tokens):
 def terms_from_the_cache(model, tokens):
     _, kept = model.run_with_cache(tokens)
     return kept["attn_scores", 0][:, 0].expand(4, -1, -1, -1)
+
+
+@mistake(
+    "score_terms",
+    "Your pos_pos has no batch axis: it is the same for all sequences, so spread it over the batch with expand",
+)
+def positions_without_batch(model, tokens):
+    parts = [model.W_E[tokens], model.W_pos]
+    return torch.stack([(d @ model.W_Q[0, 0]) @ (s @ model.W_K[0, 0]).mT for d in parts for s in parts])
 
 
 # -- source_attribution
@@ -741,6 +750,15 @@ def kept_at_steps_only(model, tokens, keep):
     return with_pattern(model, tokens, pattern)
 
 
+@mistake(
+    "logits_with_terms",
+    "Your pattern lacks the head axis: the model takes [batch, head, destination, source], so add one with [:, None]",
+)
+def pattern_without_head_axis(model, tokens, keep):
+    pattern = causal(kept_scores(model, tokens, keep))
+    return model.run_with_hooks(tokens, fwd_hooks=[(PATTERN, lambda old, hook: pattern)])
+
+
 # -- block_sources_hook and block_sources
 
 
@@ -819,6 +837,15 @@ def hook_without_effect(pattern, hook, sources):
     return pattern.clone()
 
 
+@mistake(
+    "block_sources_hook",
+    "Your sums lost their last axis, so they divide the wrong entries: sum with keepdim=True",
+)
+def hook_without_keepdim(pattern, hook, sources):
+    made = blocked(pattern, sources, rescale=False)
+    return made / made.sum(-1)
+
+
 @mistake("block_sources", "The attention that is left was not scaled up: each row has to sum to 1 again")
 def not_rescaled(model, tokens, sources):
     return through(model, tokens, lambda pattern: blocked(pattern, sources, rescale=False))
@@ -868,6 +895,14 @@ def kept_instead(model, tokens, sources):
 )
 def block_without_effect(model, tokens, sources):
     return model(tokens)
+
+
+@mistake(
+    "block_sources",
+    "The pattern that reached the model lacks the head axis: it is [batch, head, destination, source]",
+)
+def block_without_head_axis(model, tokens, sources):
+    return through(model, tokens, lambda pattern: blocked(pattern, sources)[:, 0])
 
 
 # -- remove_term_keep_mass
@@ -967,6 +1002,22 @@ def softmax_over_everything(model, tokens, term):
     ablated = causal(kept_scores(model, tokens, [name for name in NAMES if name != term]))
     pattern[:, STEPS, 1:11] = ablated[:, STEPS, 1:11] * pattern[:, STEPS, 1:11].sum(-1, keepdim=True)
     return with_pattern(model, tokens, pattern)
+
+
+@mistake(
+    "remove_term_keep_mass",
+    "Your total lost its last axis and cannot be spread over the ten sources: sum with keepdim=True",
+)
+def mass_without_keepdim(model, tokens, term):
+    scores = kept_scores(model, tokens, [name for name in NAMES if name != term])
+    shares = scores[:, STEPS, 1:11].softmax(-1)[:, None]
+
+    def edit(pattern):
+        made = pattern.clone()
+        made[:, :, STEPS, 1:11] = shares * pattern[:, :, STEPS, 1:11].sum(-1)
+        return made
+
+    return through(model, tokens, edit)
 
 
 # -- shift_query_position
@@ -1081,6 +1132,14 @@ def token_moved_too(model, tokens, shift):
         return made
 
     return model.run_with_hooks(tokens, fwd_hooks=[(QUERY, edit)])
+
+
+@mistake(
+    "shift_query_position",
+    "You added the difference of positions to the query as it is: it becomes part of a query through W_Q",
+)
+def shifted_without_w_q(model, tokens, shift):
+    return shifted(model, tokens, shift, weight="")
 
 
 # -- failing_list: what a search returned is recognised by a property
@@ -1298,3 +1357,12 @@ def program_says_the_next(tables, counts, previous, step):
     numbers = torch.arange(50)
     later = (counts > 0) & ((numbers > previous[:, None]) | (previous[:, None] == 51))
     return later.int().argmax(1)
+
+
+@mistake(
+    "explain_step",
+    "You mix the OV rows of the list numbers alone: BOS, MID, the positions' rows and the direct path count too",
+)
+def program_of_the_list_alone(tables, counts, previous, step):
+    scores = (tables["tok_tok"][previous] + tables["pos_tok"][step])[:, :50]
+    return ((scores + counts.to(scores.dtype).log()).softmax(-1) @ tables["ov_tok"][:50]).argmax(-1)

@@ -1,5 +1,7 @@
 """The recipe of the trigram models: random tokens with 277 rules hidden in them, one small transformer."""
 
+import json
+import sys
 from collections.abc import Callable
 from math import floor, sqrt
 from typing import Any
@@ -145,3 +147,9 @@ def train(
             if step % 50 == 0 or step + 1 == steps:
                 progress(step + 1, steps, f"loss {loss.item():.4f}")
     return {name: weight.detach().clone() for name, weight in weights.items()}
+
+
+if __name__ == "__main__":  # the trigrams of a seed, as `<checkpoint file>.table.json` holds them
+    if len(sys.argv) != 2 or not sys.argv[1].isdigit():
+        sys.exit("say a seed: python data/trigrams/train.py 5 > seed5.safetensors.table.json")
+    print(json.dumps(make_trigrams(int(sys.argv[1])).tolist()))

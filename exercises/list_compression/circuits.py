@@ -44,9 +44,9 @@ def copy_table(model: TransformerBridge, which: Literal["d1", "d2"]) -> Float[Te
     """What each digit does to the logits after two hops: one attention head, then the other.
 
     Row t is digit t, column j is token j. Follow digit t from the embedding to the logits:
-      1. What layer 1 finds. For "d1": the residual stream after layer 0 at position 0, which sees only itself.
-         For "d2": what SEP gets from position 1 in layer 0 at attention 1, W_V and W_O without their biases.
-         The input of layer 0 is exact: embedding, position and the whole layer norm.
+      1. What layer 1 finds. For "d1": the residual stream after layer 0 at position 0, which sees only
+         itself. For "d2": what SEP gets from position 1 in layer 0 at attention 1, through W_V and W_O
+         without their biases. The layer norm of layer 0 is exact here: `model.blocks[0].ln1`.
       2. What is particular to the digit: take away the mean over the ten digits.
       3. What layer 1 moves, at attention 1: W_V and W_O without biases.
       4. The logits: W_U.
@@ -62,8 +62,8 @@ def copy_table(model: TransformerBridge, which: Literal["d1", "d2"]) -> Float[Te
 def place_vs_digit(model: TransformerBridge, mask: Bool[Tensor, "1 1 seq seq"]) -> dict[str, float]:
     """Does the weight of a digit at SEP belong to the digit, or to the place where it stands?
 
-    For a list (a, b) let D(a, b) be the layer-0 attention of SEP to the first place, minus that to the second.
-    If the weight belongs to the digit, D(a, b) = -D(b, a); if it belongs to the place, D(a, b) = D(b, a).
+    For a list (a, b) let D(a, b) be the layer-0 attention of SEP to the first place, minus that to the
+    second. If the weight belongs to the digit, D(a, b) = -D(b, a); if to the place, D(a, b) = D(b, a).
     Use the 90 lists with a != b (`mask` is for five tokens; SEP does not see what comes after it). Return
       "digit_bound"  split D(a, b) into a part that changes sign when the list is reversed and one that does
                      not; the mean square of the first, as a share of the mean square of D. 1 is all digit.

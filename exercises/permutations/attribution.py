@@ -1,7 +1,7 @@
 """Whose doing is a logit? The attention on right sources, the paths to the logits, the share of each source.
 
-Activations come from `model.run_with_cache(tokens, names_filter=...)`; the names used here are below. The
-cached q, k, v and z are [batch, pos, head, d_head], patterns [batch, head, dest, src], scales [batch, pos, 1].
+Activations come from `model.run_with_cache(tokens, names_filter=...)`; their names are below. The cached v
+and z are [batch, pos, head, d_head], the pattern is [batch, head, dest, src], the scale [batch, pos, 1].
 """
 
 from itertools import permutations

@@ -1,8 +1,8 @@
 """Say what the head does, in a program that does not run it: look up, weigh, copy.
 
-Three words are used throughout. A *letter row* is a row whose next token is a letter of the second term or a
-later one. Its *wanted index* is the place that this letter has in the first term. Its *admissible sources* are
-the positions j <= p that hold the wanted index.
+Three words are used throughout. A *letter row* is a row whose next token is a letter of the second term or
+a later one. Its *wanted index* is the place that this letter has in the first term. Its *admissible sources*
+are the positions j <= p that hold the wanted index.
 
 The score of a source is q.k / sqrt(d_head). Compute it from q and k: what this version of transformer_lens
 caches as `hook_attn_scores` is the pattern, after the softmax.
@@ -73,8 +73,9 @@ def predict_copy(model: TransformerBridge, tokens: Int[Tensor, "batch seq"], n: 
         For every row, the token that you expect to have the model's largest logit.
 
     On such a sequence it matters from *which* of the admissible sources the model copies. Scored is the share
-    of agreement with the model on rows whose next place is a letter of the third term or a later one; 0.80
-    is full marks. Other rows may hold anything. Use the weights as you like, but neither run the model nor
-    recompute its logits: the answer is to be a program of which you can say in words what each step does.
+    of agreement with the model on rows whose next place is a letter of the third term or a later one: 0.70
+    makes a pass, 0.80 full marks. Other rows may hold anything. Use the weights as you like, but neither run
+    the model nor recompute its logits: the answer is to be a program of which you can say in words what each
+    step does.
     """
     raise NotImplementedError

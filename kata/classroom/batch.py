@@ -40,6 +40,8 @@ class Job:
     Attributes:
         limits: fields of `desk.Limits` that differ from the defaults.
         hide: further paths that submissions may not see.
+        strict: stop where a fence cannot be put up.
+        without: fences to leave out, to try what a system does that refuses them.
     """
 
     project: Project
@@ -50,6 +52,7 @@ class Job:
     workers: int = 1
     hide: list[Path] = field(default_factory=list)
     strict: bool = False
+    without: list[str] = field(default_factory=list)
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
@@ -244,6 +247,7 @@ class Slot:
             "hide": [str(p) for p in (*hidden(job.project), *job.hide, self.batch.work)],
             "keep": kept(),
             "slot": self.number,
+            "without": job.without,
         }
         fence |= {k: job.limits[k] for k in ("memory", "disk") if k in job.limits}
         order = {"socket": str(self.batch.work / f"child-{self.number}"), "fence": fence, "project": paths(job.project)}

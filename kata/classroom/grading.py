@@ -11,9 +11,9 @@ from kata.classroom import intake
 from kata.classroom import rubric as rubrics
 from kata.classroom.batch import Batch, Job
 from kata.classroom.book import Book, read_run
-from kata.classroom.results import Result
+from kata.classroom.results import Result, to_github
 from kata.classroom.text import clean
-from kata.project import Project
+from kata.project import KataError, Project
 from kata.verdict import GRADER_ERROR
 
 
@@ -31,11 +31,15 @@ def run(
     fresh: bool = False,
     strict: bool = False,
     gradescope: Path | None = None,
+    github: Path | None = None,
+    without: list[str] | None = None,
     say: Callable[[str], Any] = print,
 ) -> int:
     """Grade submissions into `out`; returns how many exercises the grader itself failed on."""
     from kata.classroom.pages import environment
 
+    if (gradescope or github) and (len(submissions) != 1 or not submissions[0].exists()):
+        raise KataError("--gradescope and --github take one submission")
     environment()  # where jinja2 is missing, say so before an hour of grading
     entries = intake.find(submissions, project)
     points = rubrics.read(rubric, project)
@@ -44,7 +48,7 @@ def run(
         seed = earlier["seed"] if earlier and not fresh and "seed" in earlier else secrets.randbelow(10**9)
     hide = [out.resolve(), *(p.resolve() for p in submissions)]
     limits = limits or {}
-    job = Job(project, sets, seed, points, limits, workers or os.cpu_count() or 1, hide, strict)
+    job = Job(project, sets, seed, points, limits, workers or os.cpu_count() or 1, hide, strict, without or [])
     book = Book(out, project, job.fingerprint, title)
     book.open(fresh)
     say(f"{len(entries)} submission{'s' * (len(entries) != 1)}, seed {seed}, results in {out}")
@@ -55,6 +59,9 @@ def run(
                 written = book.add(result)
                 errors += result.count(GRADER_ERROR)
                 say(_line(number, len(entries), result) + ("" if written else "  (graded before)"))
+                if github:
+                    with github.open("a", encoding="utf-8") as file:
+                        file.write(f"result={to_github(result)}\n")
                 if gradescope:
                     gradescope.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(out / "submissions" / result.name / "results.json", gradescope)

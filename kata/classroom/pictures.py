@@ -151,8 +151,8 @@ def draw(found: Figure) -> str:
     if found.got.ndim == 1:
         body = _curves(panels)
     else:
-        shared = [p for n, p in panels if n != "difference"]
-        body = "".join(_map(label, t, [t] if label == "difference" else shared) for label, t in panels)
+        shared = found.got if found.expected is None else found.expected  # a wild result must not blank the reference
+        body = "".join(_map(label, t, t if label == "difference" else shared) for label, t in panels)
     return f'<figure><figcaption>{_escape(found.title)}</figcaption><div class="panels">{body}</div></figure>'
 
 
@@ -168,14 +168,12 @@ def _range(tensors: list[torch.Tensor]) -> tuple[float, float]:
     if finite.numel() == 0:
         return 0.0, 1.0
     low, high = finite.min().item(), finite.max().item()
-    if low < 0 < high:
-        bound = max(-low, high)
-        return -bound, bound
-    return low, high
+    bound = max(-low, high, 1e-12)
+    return (-bound, bound) if low < 0 else (0.0, bound)
 
 
-def _map(label: str, table: torch.Tensor, shared: list[torch.Tensor]) -> str:
-    low, high = _range(shared)
+def _map(label: str, table: torch.Tensor, shared: torch.Tensor) -> str:
+    low, high = _range([shared])
     data = base64.b64encode(png(colours(table, low, high))).decode()
     rows, columns = table.shape
     text = f"{label}: {rows} x {columns} heat map from {low:.3g} to {high:.3g}"
@@ -186,18 +184,23 @@ def _map(label: str, table: torch.Tensor, shared: list[torch.Tensor]) -> str:
     )
 
 
-_STOPS = torch.tensor([[33, 76, 161], [96, 152, 216], [240, 240, 236], [229, 131, 92], [168, 34, 40]]).double()
-
-
 def colours(table: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Blue over grey-white to red, as bytes [rows, columns, 3]; NaN is green, infinities are the ends."""
-    span = (high - low) or 1.0
-    place = ((table - low) / span).nan_to_num(0.5, 1.0, 0.0).clamp(0, 1) * (len(_STOPS) - 1)
-    left = place.floor().long().clamp(max=len(_STOPS) - 2)
-    part = (place - left)[..., None]
-    mixed = _STOPS[left] * (1 - part) + _STOPS[left + 1] * part
-    mixed[table.isnan()] = torch.tensor([60.0, 160.0, 70.0], dtype=torch.double)
+    """The house's scale as bytes [rows, columns, 3]: orange below zero, blue above; what is beyond it is cut."""
+    from kata.plots_style import WRONG, scale
+
+    pairs = scale("light", positive=low >= 0)
+    stops = torch.tensor([float(stop) for stop, _ in pairs], dtype=torch.double)
+    shades = torch.tensor([_rgb(colour) for _, colour in pairs], dtype=torch.double)
+    place = ((table - low) / ((high - low) or 1.0)).nan_to_num(0.5, 1.0, 0.0).clamp(0, 1)
+    left = (torch.bucketize(place, stops, right=True) - 1).clamp(0, len(stops) - 2)
+    part = ((place - stops[left]) / (stops[left + 1] - stops[left]))[..., None]
+    mixed = shades[left] * (1 - part) + shades[left + 1] * part
+    mixed[table.isnan()] = torch.tensor(_rgb(WRONG), dtype=torch.double)
     return mixed.round().to(torch.uint8)
+
+
+def _rgb(colour: str) -> list[float]:
+    return [float(int(colour[i : i + 2], 16)) for i in (1, 3, 5)]
 
 
 def png(pixels: torch.Tensor) -> bytes:
@@ -214,7 +217,9 @@ def png(pixels: torch.Tensor) -> bytes:
 
 
 def _curves(panels: list[tuple[str, torch.Tensor]]) -> str:
-    low, high = _range([t for _, t in panels])
+    finite = torch.cat([t for _, t in panels])
+    finite = finite[finite.isfinite()]
+    low, high = (finite.min().item(), finite.max().item()) if finite.numel() else (0.0, 1.0)
     lines = "".join(f'<polyline class="{label}" points="{_points(t, low, high)}"/>' for label, t in reversed(panels))
     text = f"curve of {len(panels[0][1])} entries from {low:.3g} to {high:.3g}"
     keys = "".join(f'<span class="key {label}">{label}</span>' for label, _ in panels)

@@ -57,7 +57,7 @@ def guard(payload: bytes) -> bytes:
     control, data = _connect(order["socket"]), _connect(order["socket"])
     fence = fences.Order(**order["fence"])
     fences.adopt()
-    held = fences.cut_namespaces()
+    held = fences.cut_namespaces(fence.without)
     pid = os.fork()
     if pid == 0:
         control.close()

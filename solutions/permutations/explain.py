@@ -98,8 +98,9 @@ def predict_copy(model: TransformerBridge, tokens: Int[Tensor, "batch seq"], n: 
 
     On such a sequence it matters from *which* of the admissible sources the model copies. Scored is the share
     of agreement with the model on rows whose next place is a letter of the third term or a later one: 0.70
-    makes a pass, 0.80 full marks. Other rows may hold anything. Use the weights as you like, but neither run the model nor
-    recompute its logits: the answer is to be a program of which you can say in words what each step does.
+    makes a pass, 0.80 full marks. Other rows may hold anything. Use the weights as you like, but neither run
+    the model nor recompute its logits: the answer is to be a program of which you can say in words what each
+    step does.
     """
     body = [place for term in permutations(range(n)) for place in (*term, n)]
     table = torch.tensor([n + 1, n, *body[:-1], n + 2])
