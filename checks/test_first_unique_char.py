@@ -163,9 +163,9 @@ def first_unique_labels(at):
     on="one",
     tolerance=EXACT,
     shown="Counts and first positions: with these two you can sort every case into repeated, unique and absent "
-    "letters, and the exercises on attribution do. Where the count of no letter is 1 the label is '?'. What does the "
-    "model do with the first positions? At position 19 a unique letter's logit falls by {order_by_position[0]:.2f} "
-    "for each position that it stands later.",
+    "letters, and the exercises on attribution do. Where the count of no letter is 1 the label is '?'. And the first "
+    "positions matter to the model: at position 19 a unique letter's logit changes by {order_by_position[0]:+.2f} "
+    "with each position that it stands later. Could a model solve the task without counting at all?",
     claims=[
         claim("at position p the counts sum to p")(
             lambda at, call, got: torch.equal(got[0].sum(-1)[0], torch.arange(got[0].shape[1]))
@@ -205,10 +205,9 @@ def ln0_scale_table(at):
 @check(
     on=main,
     tolerance=LOGITS,
-    shown="A constant in the final LayerNorm changes {freeze_final:.1%} of the answers into themselves: one positive "
-    "factor for all logits hardly ever changes the winner. In the first one it leaves {freeze_first:.1%} of the "
-    "answers as they were, in all three {freeze_all:.1%}. So the scale is no detail. Which part of layer 0 depends on "
-    "it?",
+    shown="With a constant in the final LayerNorm {freeze_final:.1%} of the answers stay as they were: one positive "
+    "factor for all logits hardly ever changes the winner. With a constant in the first one it is {freeze_first:.1%}, "
+    "in all three {freeze_all:.1%}. So the scale is no detail. Which part of layer 0 depends on it?",
     claims=[
         claim("with nothing frozen these are the model's logits")(
             lambda at, call, got: bool(call.args["which"]) or close(got, run(at)[0], 1e-2)
@@ -237,9 +236,8 @@ def token_qk(at):
 @cache
 def shares(at: Bench, label: str) -> torch.Tensor:
     """What each letter gives itself in each head, with the scale of the sequences of a call: [head, letter]."""
-    with torch.no_grad():
-        _, kept = at.model.run_with_cache(detector_tokens(at)[label])
-    scale = kept["blocks.0.ln1.hook_scale"][:, 1:].mean().item()
+    made = detector_tokens(at)[label]
+    scale = circuits.ln0_scale_table(at.model)[made, torch.arange(made.shape[1])][:, 1:].mean().item()
     tables = torch.stack([circuits.token_qk(at.model, head, scale) for head in range(3)])
     return tables.softmax(-1).diagonal(dim1=1, dim2=2)
 
@@ -267,9 +265,9 @@ def clear_letters(at: Bench, request: Call, got: dict) -> dict:
     tolerance=EXACT,
     view=clear_letters,
     shown=lambda at: (
-        f"On this checkpoint one head, H0.{at.fact('duplicate_head')}, finds the repeats of all ten letters: each "
-        f"gives itself {at.fact('self_share_min'):.1%} or more of its attention. The other two have the duplicate "
-        f"letters '{at.fact('duplicate_letters')[0]}' and '{at.fact('duplicate_letters')[1]}', and by the threshold "
+        f"On this checkpoint one head, H0.{at.fact('duplicate_head')}, finds the repeats of all "
+        f"{at.fact('duplicate_count')} letters: there every letter keeps practically all of its attention for its own "
+        f"kind. In the other two the highest share is {at.fact('self_share_elsewhere'):.0%}, and by the threshold "
         f"only '{''.join(at.fact('anti_letters'))}' is avoided anywhere. Run it on the sibling: there g and i have no "
         "detector. Whom do they look at instead?"
     ),
@@ -284,6 +282,22 @@ def l0_detectors(at):
     ).argmax()  # a threshold that only the right scale is on the right side of
     lo = (here.flatten()[where] + there.flatten()[where]).item() / 2
     yield call(f"two letters, hi=0.12, lo={lo:.4f}", model=MODEL, tokens=made["two letters"], hi=0.12, lo=lo)
+
+
+@check(
+    on=main,
+    tolerance=SCORES,
+    shown="Brought by the duplicate head, a letter of its own raises the score of H1.0 by {keys_own[0]:+.2f}, of H1.1 "
+    "by {keys_own[1]:+.2f}, of H1.2 by {keys_own[2]:+.2f}; a letter of another head moves it by "
+    "{keys_others[0]:+.2f}, {keys_others[1]:+.2f}, {keys_others[2]:+.2f}. So where layer 0 has found a repeat, the "
+    "head of that letter is called. That is composition of keys, read off the weights. On the sibling ask H1.2, the "
+    "head of g and i: who calls it?",
+)
+def virtual_keys(at):
+    mean = run(at)[1]["blocks.1.attn.hook_q"][:, 19].mean(0)
+    yield call("the mean queries at position 19", model=MODEL, queries=mean, scales=scales(at)[:2])
+    made_up = torch.randn(3, 14, generator=at.generator("queries"))
+    yield call("made-up queries, scales=(0.5, 0.7)", model=MODEL, queries=made_up, scales=(0.5, 0.7))
 
 
 @check(
@@ -305,10 +319,11 @@ def virtual_ov(at):
 @check(
     on=main,
     tolerance=LOGITS,
-    shown="Nine parts, and their sum is the logits to within {component_error:.3f}. Without the biases it would miss "
-    "by up to {component_error_no_biases:.0f}, with a constant final scale by up to {component_error_constant:.0f}. "
-    "The heads of layer 1 spread the logits by {component_sizes[5]:.1f}, {component_sizes[6]:.1f} and "
-    "{component_sizes[7]:.1f}, the largest of the rest by {component_sizes[8]:.1f}: what is left for layer 0 to do?",
+    shown="Nine parts, and their sum is the logits, but for float noise. Without the biases it would miss by up to "
+    "{component_error_no_biases:.0f}, with a constant final scale by up to {component_error_constant:.0f}. The heads "
+    "of layer 1 spread the logits by {component_sizes[5]:.1f}, {component_sizes[6]:.1f} and {component_sizes[7]:.1f}, "
+    "the three heads of layer 0 by {component_sizes[2]:.1f}, {component_sizes[3]:.1f} and {component_sizes[4]:.1f}. "
+    "Is layer 0 of so little use?",
     claims=[
         claim("the nine components sum to the model's logits")(
             lambda at, call, got: close(got.sum(0), run(at, len(call.args["tokens"]), call.label)[0], 1e-2)
@@ -323,10 +338,10 @@ def component_logits(at):
 @check(
     on=main,
     tolerance=LOGITS,
-    shown="Once a letter has come twice, one head pushes it down, by {repeated_range[1]:.1f} to "
-    "{repeated_range[0]:.1f} logits. For {clear_letters} of the ten letters a single head does at least 70% of the "
-    "pushing; the least clear one shares it, {responsible_share_min:.0%} to the rest. An attribution is not yet a "
-    "cause: what happens if that head is gone?",
+    shown="Once a letter has come twice, one head pushes it down: by {repeated_range[1]:.1f} logits for one letter, "
+    "by {repeated_range[0]:.1f} for another, the rest between. For {clear_letters} of the ten letters a single head "
+    "does at least 70% of the pushing; for the least clear one it does {responsible_share_min:.0%}. An attribution is "
+    "not yet a cause: what happens if that head is gone?",
     claims=[
         claim("all three heads together push every repeated letter down")(
             lambda at, call, got: len(call.args["tokens"]) < 16 or (got.sum(0) < 0).all()
@@ -432,13 +447,13 @@ def head_ablation_hook(at):
     ],
 )
 def ablate_heads(at):
-    yield call("kind='mean'", model=MODEL, tokens=tokens(at), labels=labels(at), kind="mean")
-    made_up = other_labels(at)
     if at.checkpoint.role == "shown":
+        yield call("kind='mean'", model=MODEL, tokens=tokens(at), labels=labels(at), kind="mean")
+        made_up = other_labels(at)
         yield call("kind='zero', labels at random", model=MODEL, tokens=tokens(at), labels=made_up, kind="zero")
     else:
-        more = tokens(at, 8, "more")
-        yield call("kind='mean', labels at random", model=MODEL, tokens=more, labels=made_up, kind="mean")
+        made_up = other_labels(at)
+        yield call("kind='mean', labels at random", model=MODEL, tokens=tokens(at), labels=made_up, kind="mean")
 
 
 @check(
@@ -572,22 +587,23 @@ def find_adversarial(at):
     "task, and how many about one seed?",
 )
 def family(at):
-    yield call("32 random sequences", model=MODEL, tokens=tokens(at, 32))
-    same = tokens(at, 1, "one").repeat(4, 1)
-    yield call("the same sequence four times", model=MODEL, tokens=same)
+    yield call("24 random sequences", model=MODEL, tokens=tokens(at, 24))
+    if at.checkpoint.role == "shown":
+        same = tokens(at, 1, "one").repeat(4, 1)
+        yield call("the same sequence four times", model=MODEL, tokens=same)
 
 
 @cache
 def exam(at: Bench) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Random and flooded sequences, what the model answers to both, and where it is wrong."""
-    made = torch.cat([tokens(at, 100, "exam"), flooded(at, 300)])
+    made = torch.cat([tokens(at, 100, "exam"), flooded(at, 200)])
     with torch.no_grad():
         said = at.model(made).argmax(-1)
     return made, said, said != dataset.first_unique_labels(made)
 
 
 AGREEMENT, ERRORS = 0.92, 0.30  # what a pass needs
-FULL = 0.975, 0.55  # what full marks need
+FULL = 0.975, 0.50  # what full marks need
 COPY = 0.95
 
 
@@ -595,7 +611,7 @@ def _score(at: Bench, calls: list[Call], values: list[Any]) -> Judged:
     """Agreement with the model on random sequences, and on the errors that it makes on flooded ones."""
     _, said, wrong = exam(at)
     parts = values[0]
-    for part, wanted in zip(parts, (100, 300), strict=True):
+    for part, wanted in zip(parts, (100, 200), strict=True):
         if not isinstance(part, torch.Tensor) or part.shape != (wanted, 20, 11):
             shape = list(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__
             return Judged(

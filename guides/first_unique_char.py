@@ -42,6 +42,9 @@ guide.draw("first_position")
 # %%
 guide.draw("falling_line")
 
+# %% [markdown]
+# **Predict.** Then between which two letters will it be mistaken most?
+
 # %%
 guide.draw("by_gap")
 
@@ -52,6 +55,9 @@ guide.draw("by_gap")
 
 # %%
 guide.draw("scale_by_position")
+
+# %% [markdown]
+# **Predict.** Freeze them, one at a time: which of them takes the answers down?
 
 # %%
 guide.draw("frozen")
@@ -80,6 +86,9 @@ with guide.attempt():
 # %%
 guide.draw("own_letters")
 
+# %% [markdown]
+# **Predict.** Split the answer's lead by component. Which of the nine speak for it?
+
 # %%
 guide.draw("speakers")
 
@@ -89,6 +98,10 @@ guide.draw("speakers")
 
 # %%
 guide.draw("pushed_down")
+
+# %% [markdown]
+# **Predict.** By what it has read: which way raises letters that are unique, and which one only says that a letter
+# occurred?
 
 # %%
 guide.draw("read_and_made")
@@ -120,6 +133,9 @@ guide.draw("cut_ways")
 
 # %%
 guide.draw("families")
+
+# %% [markdown]
+# **Predict.** In the family where layer 0 does neither: where would layer 1 look from the last position?
 
 # %%
 guide.draw("last_look")

@@ -62,6 +62,9 @@ with guide.attempt():
 # %%
 guide.draw("strengths")
 
+# %% [markdown]
+# **Predict.** Turn a list round. If weight goes with the digit, what becomes of SEP's attention to first minus second?
+
 # %%
 guide.draw("turned_lists")
 
@@ -74,10 +77,14 @@ guide.draw("turned_lists")
 guide.draw("two_hops")
 
 # %% [markdown]
-# **Predict.** From which position does layer 1 fetch the first answer, and from which the second?
+# **Predict.** Which part of the model lifts the right digit: embedding, layer 0, layer 1?
 
 # %%
 guide.draw("speakers")
+
+# %% [markdown]
+# **Predict.** And from which position does layer 1 fetch each answer? In the model whose answers cannot see the
+# digits?
 
 # %%
 guide.draw("fetched_from")
@@ -96,6 +103,9 @@ guide.draw("pattern_needed")
 
 # %%
 guide.draw("held")
+
+# %% [markdown]
+# **Predict.** Plot the hundred lists by the first two components of that vector. Around which digit do they gather?
 
 # %%
 guide.draw("map_of_lists")
@@ -120,6 +130,10 @@ guide.draw("swaps")
 
 # %%
 guide.draw("gate")
+
+# %% [markdown]
+# **Predict.** Mix the second answer's attention little by little with that of the reversed list. Is there a switch or
+# a slope?
 
 # %%
 guide.draw("opened_gate")

@@ -36,6 +36,9 @@ with guide.attempt():
 # %%
 guide.draw("allowed")
 
+# %% [markdown]
+# **Predict.** What share of the attention lies on allowed places, before a letter and before a space?
+
 # %%
 guide.draw("mass")
 
@@ -61,10 +64,13 @@ guide.draw("blind")
 # ## What: a copier
 #
 # It has been said that a model without an MLP has no OV circuit. **Predict.** What would the 65 by 65 table look like
-# if the head copies? Where would its eigenvalues lie?
+# if the head copies?
 
 # %%
 guide.draw("copier")
+
+# %% [markdown]
+# **Predict.** And its eigenvalues: where do those of a copier lie in the complex plane?
 
 # %%
 guide.draw("eigenvalues")
@@ -75,16 +81,22 @@ guide.draw("eigenvalues")
 # %%
 guide.draw("paths")
 
+# %% [markdown]
+# **Predict.** Split a logit by source. Will it look like the pattern, or can a weak source count for much?
+
 # %%
 guide.draw("sources")
 
 # %% [markdown]
 # ## Does it cause it?
 #
-# **Predict.** Take the head away. What survives? Then allow it only some sources.
+# **Predict.** Take the head away. What survives?
 
 # %%
 guide.draw("headless")
+
+# %% [markdown]
+# **Predict.** Now allow the head only some sources. Without the first term? With the first term alone?
 
 # %%
 guide.draw("narrowed")
@@ -104,6 +116,10 @@ guide.draw("donors")
 
 # %%
 guide.draw("winners")
+
+# %% [markdown]
+# **Predict.** Sort the rows by the index that they want. Suppose each position has one strength. What pattern would
+# that make?
 
 # %%
 guide.draw("sorted_rows")

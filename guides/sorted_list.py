@@ -49,6 +49,10 @@ guide.draw("accuracy_by_step")
 # %%
 guide.draw("ov_table")
 
+# %% [markdown]
+# **Predict.** Look at three rows of it: source 25, BOS and MID. BOS and MID hold no number. What could they add to the
+# fifty outputs?
+
 # %%
 guide.draw("ov_rows")
 
@@ -58,6 +62,9 @@ guide.draw("ov_rows")
 
 # %%
 guide.draw("two_scales")
+
+# %% [markdown]
+# **Predict.** How high is the spike of each number? Is it higher for some numbers than for others?
 
 # %%
 guide.draw("bumps")
@@ -122,6 +129,9 @@ guide.draw("votes")
 
 # %%
 guide.draw("kept_terms")
+
+# %% [markdown]
+# **Predict.** And if sources are hidden: everything after MID, BOS, MID, the list itself? In which order do they hurt?
 
 # %%
 guide.draw("hidden_sources")

@@ -60,6 +60,10 @@ with guide.attempt():
 # %%
 guide.draw("nine_terms")
 
+# %% [markdown]
+# **Predict.** A key's worth by its position: what curve makes a head look at its own position by default? What should
+# the last position look like, which is never trained?
+
 # %%
 guide.draw("position_ramp")
 
@@ -78,6 +82,9 @@ guide.draw("step_back")
 # %%
 guide.draw("gate_table")
 
+# %% [markdown]
+# **Predict.** For the 277 trigrams only: what does the histogram of their attention look like?
+
 # %%
 guide.draw("two_heaps")
 
@@ -95,6 +102,9 @@ with guide.attempt():
 
 # %%
 guide.draw("writers")
+
+# %% [markdown]
+# **Predict.** Of twenty units, how many would you give to trigrams? How often would such a unit be on elsewhere?
 
 # %%
 guide.draw("sleepers")

@@ -77,12 +77,13 @@ def checkpoints(project: Project, set_name: str) -> list[Checkpoint]:
 def brought(project: Project, set_name: str, file: Path, variant: str | None = None) -> Checkpoint:
     """A checkpoint of the user's own, in the native or the old HookedTransformer format, as the shown one.
 
-    The variant, where a set has several, is the first whose architecture takes the file's tensors.
+    The variant, where a set has several, is one that the file's name begins with, else the first whose architecture
+    takes the file's tensors.
     """
     if not file.is_file():
         raise KataError(f"there is no checkpoint at {file}")
     config = project.config(set_name)
-    names = [variant] if variant else list(config["variants"])
+    names = [variant] if variant else sorted(config["variants"], key=lambda name: not file.stem.startswith(name))
     problems = []
     for name in names:
         spec = config["variants"][name]

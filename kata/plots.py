@@ -23,7 +23,7 @@ import torch
 from kata.compare import Tolerance, compare, kind
 from kata.plots_base import Labels, array, figure, note, ticks
 from kata.plots_curves import bars, dots, join, lines, spread
-from kata.plots_style import WRONG, scale, template
+from kata.plots_style import PALETTE, WRONG, scale, template
 from kata.plots_text import describe
 
 __all__ = [
@@ -204,6 +204,10 @@ def beside(got: Any, expected: Any, *, title: str = "", rows: str = "", columns:
     Of a tuple or dict the part that differs most is drawn, of a tensor with many axes the last two at the place of
     the largest difference. A wrong shape, a wrong type, NaN and infinities are marked, never refused.
     """
+    if _numbers(got) and _numbers(expected) and len(got) == len(expected):
+        names = list(expected) if isinstance(expected, dict) else list(range(len(expected)))
+        values = [list(v.values()) if isinstance(v, dict) else list(v) for v in (got, expected)]
+        return bars({"yours": values[0], "reference": values[1]}, names, title=title)
     gap = compare(got, expected, Tolerance())
     part = f" {gap.path}" if gap.path else ""
     title = f"{title}{part}"
@@ -227,10 +231,14 @@ def beside(got: Any, expected: Any, *, title: str = "", rows: str = "", columns:
     return panels(parts, title=title, rows=rows, columns=columns, bound=_top(two))
 
 
+def _numbers(value: Any) -> bool:
+    """Whether a value is a few named or listed numbers."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return 0 < len(parts) <= 40 and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in parts)
+
+
 def _drawable(value: Any) -> bool:
-    return (isinstance(value, (torch.Tensor, int, float)) and not isinstance(value, bool)) or (
-        isinstance(value, torch.Tensor) and value.dtype == torch.bool
-    )
+    return isinstance(value, (torch.Tensor, int, float)) and not isinstance(value, bool)
 
 
 def _slice(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
@@ -270,15 +278,18 @@ def attention(patterns: Any, tokens: Sequence[str], names: Sequence[str] | None 
     """Attention patterns [head, destination, source] over the tokens, to hover and click through (circuitsvis).
 
     circuitsvis asks the network whether to load its code from a CDN. It carries the same code along, so this takes
-    that copy, and nothing is fetched.
+    that copy, and nothing is fetched. It knows no dark mode: the picture brings its own light paper.
     """
     from circuitsvis.attention import attention_heads
 
     shown = torch.as_tensor(array(patterns)).float().nan_to_num(0.0)
     shown = shown[None] if shown.ndim == 2 else shown
     labels = [f"{token} " for token in tokens]
-    made = attention_heads(shown, labels, list(names) if names else None, max_value=1.0, min_value=-1.0)
-    return Page(made.local_src)
+    colours = {"positive_color": PALETTE[0], "negative_color": PALETTE[1]}
+    made = attention_heads(shown, labels, list(names) if names else None, max_value=1.0, min_value=-1.0, **colours)
+    words = f"Attention patterns of {len(shown)} head(s) over {len(labels)} tokens, destination by source."
+    paper = "background:#fff;color:#20242c;padding:8px;border-radius:6px"
+    return Page(f'<div role="group" aria-label="{words}" style="{paper}">{made.local_src}</div></div>')
 
 
 class Page:

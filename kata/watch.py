@@ -20,6 +20,7 @@ from kata.watch_pages import Listing, Page, Summary, comparison
 
 WRONG = (FAILED, BROKEN, TIMED_OUT)
 QUIET = 1.0  # s without a change of the course before the warm process is started anew
+TOGETHER = 2.0  # s: files that are saved within this time were saved together
 
 
 class Session:
@@ -46,7 +47,7 @@ class Session:
         self.stage, self.ready, self.trouble = "importing torch", judge.warm.mode == "cold", ""
         self.message = ""
         self.elsewhere: Exercise | None = None
-        self.more = 0
+        self.more, self.changed = 0, 0.0
         self.hint: tuple[str, str] | None = None
         self.page: Page | None = None
         self.question: tuple[str, Callable[[], None]] | None = None
@@ -107,9 +108,12 @@ class Session:
         before, fresh = dict(self.seen), look(self.submission, touched)
         self.seen.update(fresh)
         changed = [e for e in touched if fresh[e.id].code not in ("", before[e.id].code)]
-        self.message, self.elsewhere = "", None
-        if changed and self.current not in changed:
-            self.elsewhere, self.more = changed[0], len(changed) - 1
+        self.message = ""
+        others = [e for e in changed if e.id != self.current.id]
+        if others:
+            self.elsewhere, self.more, self.changed = others[0], len(others) - 1, time.monotonic()
+        elif changed and time.monotonic() - self.changed > TOGETHER:
+            self.elsewhere = None
         if (self.current.set, self.current.file) in files:
             self.offset = 0
             self.check()

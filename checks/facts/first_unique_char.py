@@ -14,7 +14,7 @@ from kata.checking import Bench, fact
 from kata.checkpoints import Checkpoint
 from solutions.first_unique_char import ablation, attribution, circuits, dataset, explain
 
-NOTEBOOK = "First_Unique_Character.ipynb, solution to ARENA's monthly problem of August 2023"
+NOTEBOOK = "First_Unique_Character.ipynb of github.com/andyrdt/mi, on ARENA's monthly problem of August 2023"
 HEADS = ["H0.0", "H0.1", "H0.2"]
 ALL_LN = ["first", "second", "final"]
 ROOMS = (0.0, 0.3, 0.5, 0.7, 0.85)  # how often a flooded sequence gets its letter
@@ -331,6 +331,56 @@ def swapped_pair(at):
     return [shares(at)[1, 6, 8].item(), shares(at)[1, 8, 6].item()]
 
 
+# -- where layer 1 looks
+
+
+@cache
+def keys(at: Bench) -> torch.Tensor:
+    """The scores of the mean queries at position 19: [head of layer 1, way, letter]."""
+    queries = run(at)[1]["blocks.1.attn.hook_q"][:, 19].mean(0)
+    return circuits.virtual_keys(at.model, queries, scales(at)[:2])[..., :10]
+
+
+def _own(at: Bench) -> torch.Tensor:
+    return responsible_head(at) == torch.arange(3)[:, None]
+
+
+@fact("score of H1.0, H1.1, H1.2 for letters of their own that the main duplicate head has brought: mean", on=main,
+      uses=["virtual_keys", "responsible_heads"])  # fmt: skip
+def keys_own(at):
+    return [mean(keys(at)[h, main_head(at) + 1], _own(at)[h]) for h in range(3)]
+
+
+@fact("the same for the letters of other heads", on=main, uses=["virtual_keys", "responsible_heads"])
+def keys_others(at):
+    return [mean(keys(at)[h, main_head(at) + 1], ~_own(at)[h]) for h in range(3)]
+
+
+@fact("over the main head's duplicate letters: score of the responsible head minus the other heads' mean score",
+      bounds=(1, 10), on=main, uses=["virtual_keys", "responsible_heads"])  # fmt: skip
+def keys_gap(at):
+    found = sorted(detectors(at)[main_head(at)][0])
+    table, own = keys(at)[:, main_head(at) + 1][:, found], _own(at)[:, found]
+    return mean(table, own) - mean(table, ~own)
+
+
+@fact("score for letters of their own that stand there themselves, H1.0, H1.1, H1.2: mean", on=main,
+      uses=["virtual_keys", "responsible_heads"])  # fmt: skip
+def keys_plain_own(at):
+    return [mean(keys(at)[h, 0], _own(at)[h]) for h in range(3)]
+
+
+@fact("the same for the letters of other heads", on=main, uses=["virtual_keys", "responsible_heads"])
+def keys_plain_others(at):
+    return [mean(keys(at)[h, 0], ~_own(at)[h]) for h in range(3)]
+
+
+@fact("score of H1.2 for g and i, and for the other letters, when H0.2 has brought them", on=sibling,
+      uses=["virtual_keys"])  # fmt: skip
+def keys_of_the_pair(at):
+    return [mean(keys(at)[2, 3], _own(at)[2]), mean(keys(at)[2, 3], ~_own(at)[2])]
+
+
 # -- what layer 1 writes
 
 
@@ -598,6 +648,14 @@ def order_by_gap(at):
     place, letter = first[:, 19].masked_fill(count[:, 19] != 1, 99).sort(-1)
     gap, wins = place[:, 1] - place[:, 0], logits.gather(1, letter[:, :1]) > logits.gather(1, letter[:, 1:2])
     return [mean(wins[:, 0].double(), (gap == g) & (place[:, 1] < 99)) for g in range(1, 6)]
+
+
+@fact("attention of H1.0, H1.1, H1.2 from position 19 on the place of the answer, where there is one")
+def attention_on_answer(at):
+    tokens, label = published_tokens(), published_labels()[:, 19]
+    pattern = run(at)[1]["blocks.1.attn.hook_pattern"][label < 10, :, 19]
+    answer = (tokens == label[:, None])[label < 10]
+    return (pattern * answer[:, None]).sum(-1).mean(0)
 
 
 # -- ablation

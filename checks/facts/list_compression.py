@@ -160,6 +160,11 @@ def loss_mean(at):
     return dataset.loss_by_position(at.model, tokens(at), MASK).mean().item()
 
 
+@fact("mean loss of the two answers", bounds=(0, 0.05), uses=["greedy_decode"], on=bottleneck)
+def loss_answers(at):
+    return torch.nn.functional.cross_entropy(run(at)[0][:, 3:].flatten(0, 1), LISTS.flatten()).item()
+
+
 @fact("share of the loss that is paid at the first position", bounds=(0.98, 1), uses=["loss_by_position"], on=teacher)
 def loss_first_share(at):
     loss = dataset.loss_by_position(at.model, tokens(at), MASK)

@@ -22,7 +22,7 @@ def distinct(at: Bench, number: int = 192) -> torch.Tensor:
 
 
 @cache
-def uniform(at: Bench, number: int = 192) -> torch.Tensor:
+def uniform(at: Bench, number: int = 160) -> torch.Tensor:
     return dataset.make_sorting_tokens(torch.randint(0, 50, (number, 10), generator=at.generator("figure lists")))
 
 

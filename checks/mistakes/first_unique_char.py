@@ -429,6 +429,60 @@ def fixed_thresholds(model, tokens, hi, lo):
     return detectors(model, tokens, 0.30, 0.04)
 
 
+# -- virtual_keys
+
+
+@torch.no_grad()
+def keys(model, queries, scales, moved_by=lambda s: s[0], plain_by=lambda s: 1.0, after=lambda s: s[1], weight="W_K"):
+    moved = model.W_E / moved_by(scales) @ model.W_V[0] @ model.W_O[0]
+    sources = torch.cat([model.W_E[None] / plain_by(scales), moved]) / after(scales)
+    return torch.einsum("svm,hmd,hd->hsv", sources, getattr(model, weight)[1], queries) / model.cfg.d_head**0.5
+
+
+@mistake("virtual_keys", "You do not divide by the root of d_head, so every score is 3.7 times too large")
+def keys_without_root(model, queries, scales):
+    return keys(model, queries, scales) * model.cfg.d_head**0.5
+
+
+@mistake("virtual_keys", "The ways through layer 0 are not divided by the first LayerNorm's scale")
+def keys_first_scale_missing(model, queries, scales):
+    return keys(model, queries, scales, moved_by=lambda s: 1.0)
+
+
+@mistake(
+    "virtual_keys", "You divide the plain way by the first LayerNorm's scale too; it does not pass through layer 0"
+)
+def keys_first_scale_on_all(model, queries, scales):
+    return keys(model, queries, scales, plain_by=lambda s: s[0])
+
+
+@mistake("virtual_keys", "Layer 1 has a LayerNorm too: you do not divide by the second scale")
+def keys_second_scale_missing(model, queries, scales):
+    return keys(model, queries, scales, after=lambda s: 1.0)
+
+
+@mistake("virtual_keys", "You send the tokens through W_Q; what is looked at goes through W_K, the query is given")
+def keys_through_w_q(model, queries, scales):
+    return keys(model, queries, scales, weight="W_Q")
+
+
+@mistake("virtual_keys", "You send the tokens through W_V; that says what is read, W_K says how much it is looked at")
+def keys_through_w_v(model, queries, scales):
+    return keys(model, queries, scales, weight="W_V")
+
+
+@mistake("virtual_keys", "Your scores contain the key bias; here only the token counts")
+@torch.no_grad()
+def keys_with_bias(model, queries, scales):
+    bias = (queries * model.b_K[1]).sum(-1) / model.cfg.d_head**0.5
+    return keys(model, queries, scales) + bias[:, None, None]
+
+
+@mistake("virtual_keys", "You return the softmax of the scores, not the scores")
+def keys_softmaxed(model, queries, scales):
+    return keys(model, queries, scales).softmax(-1)
+
+
 # -- virtual_ov
 
 

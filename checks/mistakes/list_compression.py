@@ -643,6 +643,19 @@ def parts_with_own_scale(model, tokens, mask):
     return parts(model, tokens, mask, own_scale=True)
 
 
+@mistake(
+    "dla_components",
+    "You sent each part through ln_final by itself: that divides each by its own scale and adds the bias to each. Hold "
+    "the scale of this run, and keep the bias for the fourth part",
+)
+@torch.no_grad()
+def parts_through_ln_final(model, tokens, mask):
+    _, cache = model.run_with_cache(tokens, attention_mask=mask)
+    names = ("blocks.0.hook_resid_pre", "blocks.0.hook_attn_out", "blocks.1.hook_attn_out")
+    normed = [model.ln_final(cache[name]) for name in names]
+    return torch.stack([*normed, model.ln_final.bias.expand_as(normed[0])]) @ model.W_U
+
+
 @mistake("dla_components", "The weight of ln_final is missing")
 def parts_without_weight(model, tokens, mask):
     return parts(model, tokens, mask, weight=False)
@@ -1020,21 +1033,32 @@ loss_unchanged = mistake("ablate_attention", "The loss after is the loss before:
 )
 
 
-@mistake(
+def zeroed_position(point: str) -> Callable:
+    """ablate_attention whose "zero" hits index 0 of the position axis."""
+
+    def hook(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        activation = activation.clone()
+        activation[:, 0] = 0
+        return activation
+
+    def wrong(model, tokens, mask, layer, kind):
+        if kind != "zero":
+            return ablation.ablate_attention(model, tokens, mask, layer, kind)
+        return around(model, tokens, mask, layer, point, hook)
+
+    return renamed(wrong, f"zero_position_0_of_{point}")
+
+
+zero_position_0_of_z = mistake(
     "ablate_attention",
-    "You zeroed one position instead of the head: index 0 of axis 1 of hook_z or hook_v is position 0, and with one "
-    "head nothing complains",
-)
-def zero_position_0(model, tokens, mask, layer, kind):
-    if kind != "zero":
-        return ablation.ablate_attention(model, tokens, mask, layer, kind)
-
-    def hook(z: torch.Tensor, hook: Any) -> torch.Tensor:
-        z = z.clone()
-        z[:, 0] = 0
-        return z
-
-    return around(model, tokens, mask, layer, "hook_z", hook)
+    "You zeroed one position instead of the head: the axes of hook_z are batch, position, head, d_head, so index 0 of "
+    "axis 1 is position 0, and with one head nothing complains",
+)(zeroed_position("hook_z"))
+zero_position_0_of_v = mistake(
+    "ablate_attention",
+    "You zeroed the value of one position instead of the head: the axes of hook_v are batch, position, head, d_head, so "
+    "index 0 of axis 1 is position 0, and with one head nothing complains",
+)(zeroed_position("hook_v"))
 
 
 @mistake(

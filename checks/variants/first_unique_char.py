@@ -193,6 +193,26 @@ def by_exponentials(model, tokens, hi=0.30, lo=0.04):
     return made
 
 
+@variant("virtual_keys")
+@torch.no_grad()
+def keys_token_by_token(model, queries, scales):
+    made = torch.zeros(3, 4, 11)
+    for head1 in range(3):
+        asked = model.W_K[1, head1] @ queries[head1] / (math.sqrt(14) * scales[1])
+        made[head1, 0] = model.W_E @ asked
+        for head0 in range(3):
+            made[head1, 1 + head0] = model.W_E @ (model.W_V[0, head0] @ (model.W_O[0, head0] @ asked)) / scales[0]
+    return made
+
+
+@variant("virtual_keys")
+@torch.no_grad()
+def keys_in_float64(model, queries, scales):
+    e, v, o, k = (x.double() for x in (model.W_E, model.W_V[0], model.W_O[0], model.W_K[1]))
+    ways = torch.stack([torch.eye(42).double(), *(v @ o / scales[0])]) / scales[1]
+    return einsum(e, ways, k, queries.double(), "t m, s m n, h n d, h d -> h s t") * 14**-0.5
+
+
 @variant("virtual_ov")
 @torch.no_grad()
 def table_by_table(model, scales):

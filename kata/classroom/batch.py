@@ -110,8 +110,7 @@ class Batch:
             on_note=self._noted,
             environment={**cleaned, "PYTHONHASHSEED": "0", "HOME": str(self.work), "PYTHONDONTWRITEBYTECODE": "1"},
             folder=self.work,
-        )
-        self.warm.start()
+        )  # it starts when the first submission needs it: where all are graded already, none does
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -186,6 +185,7 @@ class Slot:
     ):
         self.batch, self.number, self.waiting, self.known = batch, number, waiting, known
         self.line: Lines | None = None
+        self.failure = ""
         self._sending = threading.Lock()
 
     def live(self) -> None:
@@ -229,7 +229,8 @@ class Slot:
             if batch.stop:
                 return None
             if sheet is None:
-                return batch.unsettled(entry, taken, "the grader itself ended twice on this submission", GRADER_ERROR)
+                why = f"the grader itself failed twice on this submission: {self.failure or 'its judge ended'}"
+                return batch.unsettled(entry, taken, why, GRADER_ERROR)
             return batch.result(entry, taken, sheet)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -266,6 +267,9 @@ class Slot:
             elif "graded" in message:
                 self.batch.checked(message["graded"]["fences"] or [])
                 return message["graded"]
+            elif "failed" in message:
+                self.failure = message["failed"].strip().splitlines()[-1]
+                return None
             elif "stop" in message or "error" in message:
                 self.batch.stop = message.get("stop") or f"the judge failed:\n{message['error']}"
                 return None

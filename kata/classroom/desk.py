@@ -66,7 +66,8 @@ class Desk:
         self._ends = began + self.limits.total
         self._order = order
         self._session: Session | None = None
-        self._memory, self._fences = 0, []
+        self._memory = 0
+        self._fences: list[str] = []
         self._where: dict[str, str] = {}
         self._lost: dict[tuple[str, str], Verdict] = {}
         sheets: dict[str, dict[str, Any]] = {}
@@ -113,8 +114,8 @@ class Desk:
         for exercise, look in zip(self.exercises, looks, strict=True):
             self._where[exercise.id] = clean(look["where"])
             if look["problem"] is not None:
-                error = handover.read_error(look["problem"])
-                self._settle(sheets, exercise, cannot_load(exercise, error, ""))
+                problem = handover.read_error(look["problem"])
+                self._settle(sheets, exercise, cannot_load(exercise, problem, ""))
             elif look["todo"] is True:
                 self._settle(sheets, exercise, todo(exercise))
             else:
@@ -306,7 +307,12 @@ def serve(payload: bytes) -> bytes:
         line.send(ready=True)
         while (message := line.read(1e8)) is not None:
             if "grade" in message:
-                line.send(graded=desk.grade(message["grade"]))
+                try:
+                    line.send(graded=desk.grade(message["grade"]))
+                except KataError:
+                    raise
+                except Exception:  # costs this submission, not the class
+                    line.send(failed=traceback.format_exc()[-2000:])
     except KataError as error:
         line.send(stop=str(error))
     except Exception:

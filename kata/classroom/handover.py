@@ -19,7 +19,8 @@ from kata.submission import CodeError
 MAX_FRAME = 64 << 20  # bytes of one hand-over
 MAX_HEADER = 8 << 20  # bytes of its structure
 MAX_NODES = 200_000
-DTYPES = "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
+DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
+          "complex64", "complex128")  # fmt: skip
 STATUSES = ("ok", "todo", "error", "timeout", "skipped")
 
 _HEAD = struct.Struct("<16sIQ")

@@ -85,6 +85,8 @@ def find(paths: list[Path], project: Project) -> list[Entry]:
 
 def _class(folder: Path, project: Project) -> list[Entry]:
     top = folder
+    if _one_set(folder.resolve().name, [p.name for p in folder.iterdir()], project):
+        return [Entry(folder.resolve().name, folder)]
     for _ in range(MAX_DEPTH):
         if _has_layout(top, project) or _has_layout(top / project.exercises.name, project):
             return [Entry(folder.resolve().name, folder)]
@@ -117,6 +119,11 @@ def _unique(entries: list[Entry]) -> list[Entry]:
     return out
 
 
+def _one_set(name: str, files: list[str], project: Project) -> bool:
+    """Whether a folder of this name with these files is one set's folder by itself."""
+    return name in project.sets and any(f"{f}.py" in files for f in project.files(name))
+
+
 def _has_layout(folder: Path, project: Project) -> bool:
     """Whether a folder is laid out like exercises/: a set's folder with one of its files in it."""
     return any((folder / s / f"{f}.py").is_file() for s in project.sets for f in project.files(s))
@@ -132,8 +139,9 @@ def take(entry: Entry, folder: Path, project: Project) -> Taken:
     try:
         files = _archive(entry.path, taken) if entry.path.is_file() else _folder(entry.path, taken)
         found = dict(files)
-        if entry.path.name in project.sets and any(f"{f}.py" in found for f in project.files(entry.path.name)):
-            found = {f"{entry.path.name}/{name}": data for name, data in found.items()}  # one set's folder by itself
+        name = entry.path.resolve().name
+        if _one_set(name, list(found), project):
+            found = {f"{name}/{inside}": data for inside, data in found.items()}
         wanted = _choose(found, project, taken)
     except Refused as error:
         taken.problem = str(error)
@@ -208,9 +216,11 @@ class _Budget:
             raise Refused(f"more than {MAX_FILES} files")
         return name
 
-    def note(self, name: str, why: str) -> None:
+    def note(self, name: str, why: str) -> str | None:
+        """Say what is left out; returns None, as `name` does for it."""
         if len(self.taken.notes) < 20:
             self.taken.notes.append(f"left out {name[:100]!r}: {why}")
+        return None
 
     def add(self, data: bytes) -> bytes:
         self.bytes += len(data)
@@ -309,13 +319,14 @@ def _tar(path: Path, taken: Taken) -> Iterator[tuple[str, bytes]]:
     lower = path.name.lower()
     source: Any
     if lower.endswith(("gz",)):
-        source = gzip.open(path)
+        source = gzip.open(path)  # noqa: SIM115 - closed below
     elif lower.endswith("bz2"):
-        source = bz2.open(path)
+        source = bz2.open(path)  # noqa: SIM115
     else:
         source = _Xz(path) if lower.endswith("xz") else path.open("rb")
     try:
-        with tarfile.open(fileobj=_Bounded(source), mode="r|", errorlevel=0) as archive:  # type: ignore[arg-type]
+        bounded: Any = _Bounded(source)
+        with tarfile.open(fileobj=bounded, mode="r|", errorlevel=0) as archive:
             for number, member in enumerate(archive):
                 if number > 20 * MAX_FILES:
                     raise Refused("far too many files")

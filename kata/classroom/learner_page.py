@@ -47,7 +47,7 @@ def write(project: Project, verdicts: list[Verdict], recorder: Recorder, courses
 
 
 def _shown(verdict: Verdict) -> Verdict:
-    told = {k: clean(v) if isinstance(v, str) else v for k, v in verdict.to_dict().items()}
+    told: dict[str, Any] = {k: clean(v) if isinstance(v, str) else v for k, v in verdict.to_dict().items()}
     told |= {k: [clean(line) for line in told[k]] for k in ("evidence", "notes")}
     return Verdict(**told)
 

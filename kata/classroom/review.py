@@ -34,13 +34,12 @@ def write(project: Project, sets: list[str], out: Path) -> int:
 
 def _chapter(course: Course, drawn: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [c.name for c in course.checkpoints]
-    shown = [e for e in course.exercises]
     return {
         "name": course.set,
         "title": pages._title(course.project, course.set),
         "checkpoints": [f"{c.name} ({c.role}, seed {c.seed})" for c in course.checkpoints],
-        "minutes": sum(e.minutes for e in shown),
-        "exercises": [_exercise(course, e, drawn) for e in shown],
+        "minutes": sum(e.minutes for e in course.exercises),
+        "exercises": [_exercise(course, e, drawn) for e in course.exercises],
         "facts": [_fact(course, f, names) for f in course.facts.values()],
         "columns": names,
     }

@@ -80,7 +80,8 @@ def _watch(pid: int, control: socket.socket, most: int) -> dict[str, Any]:
     """Wait until the inmate ends, the judge hangs up, or the memory limit is passed."""
     handle, base, peak = os.pidfd_open(pid), fences.own_memory(pid), 0
     while True:
-        ready = select.select([handle, control], [], [], TICK)[0]
+        watched: list[Any] = [handle, control]
+        ready = select.select(watched, [], [], TICK)[0]
         if handle in ready:
             status = os.waitpid(pid, 0)[1]
             return {"end": "exit", "status": os.waitstatus_to_exitcode(status), "memory": peak}

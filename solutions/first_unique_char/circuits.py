@@ -7,6 +7,7 @@ and the residual stream has mean zero anyway, so all that a LayerNorm does is di
 from collections.abc import Sequence
 
 import torch
+from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -90,6 +91,27 @@ def l0_detectors(
         head: ({i for i in range(10) if row[i] > hi}, {i for i in range(10) if row[i] < lo})
         for head, row in enumerate(to_itself.tolist())
     }
+
+
+@exercise(difficulty=3, importance=5, minutes=20)
+@torch.no_grad()
+def virtual_keys(
+    model: TransformerBridge, queries: Float[Tensor, "head1=3 d_head=14"], scales: tuple[float, float]
+) -> Float[Tensor, "head1=3 source=4 vocab=11"]:
+    """How much a head of layer 1 wants to look at a token, by the way the token got there.
+
+    First axis: the head of layer 1, which asks with its row of `queries` (as its `hook_q` gives them). Second
+    axis, the way: 0, the token stands at that position itself; 1, 2, 3, head 0, 1, 2 of layer 0 had brought
+    its embedding there. Third axis: the token. The entry is what this adds to the attention score, as it would
+    go into the softmax: a plain product of weights (no key bias, no positions), as if the attention in layer 0
+    were 1. `scales` are the numbers that the first and the second LayerNorm divide by. A way is divided by the
+    scale of every LayerNorm that it passes through.
+    """
+    first, second = scales
+    moved = model.W_E / first @ model.W_V[0] @ model.W_O[0]
+    sources = torch.cat([model.W_E[None], moved]) / second
+    keys = einsum(sources, model.W_K[1], "source vocab model, head1 model d -> head1 source vocab d")
+    return einsum(keys, queries, "head1 source vocab d, head1 d -> head1 source vocab") / model.cfg.d_head**0.5
 
 
 @exercise(difficulty=3, importance=5, minutes=20)

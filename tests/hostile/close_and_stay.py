@@ -2,7 +2,6 @@
 # must: broken
 # says: ended the whole process
 
-import torch
 import os
 import time
 

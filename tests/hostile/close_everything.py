@@ -2,8 +2,9 @@
 # must: broken
 # says: ended the whole process
 
-import torch
 import os
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -1,10 +1,11 @@
 # what: deletes every file it can reach: the course, the checkpoints, itself
 # must: failed
 
-import torch
 import glob
 import os
 import shutil
+
+import torch
 
 import kata
 

@@ -2,8 +2,6 @@
 # must: timed out
 # says: never ends
 
-import torch
-
 
 def make_sorting_tokens(lists):
     while True:

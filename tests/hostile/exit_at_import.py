@@ -2,8 +2,9 @@
 # must: broken
 # says: SystemExit
 
-import torch
 import sys
+
+import torch
 
 sys.exit(0)
 

@@ -2,7 +2,6 @@
 # must: broken
 # says: found: []
 
-import torch
 import os
 
 import kata

@@ -3,10 +3,11 @@
 # neighbour: any, for it runs in the same process
 # says: not a hand-over
 
-import torch
 import json
 import struct
 import sys
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -1,11 +1,12 @@
 # what: speaks to the judge itself: junk, then answers to questions nobody asked
 # must: failed, broken, timed out
 
-import torch
 import os
 import socket
 import struct
 import sys
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -3,8 +3,9 @@
 # neighbour: any, for it runs in the same process
 # says: not a hand-over
 
-import torch
 import sys
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -1,7 +1,6 @@
 # what: forks for ever
 # must: timed out, broken
 
-import torch
 import os
 
 

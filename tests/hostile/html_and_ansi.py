@@ -1,7 +1,6 @@
 # what: HTML, ANSI and control characters in everything that is shown
 # must: broken
 
-import torch
 
 print("<script>alert(1)</script>\x1b[31mred")
 

@@ -2,7 +2,6 @@
 # must: broken
 # says: ModuleNotFoundError
 
-import torch
 from solutions.sorted_list.dataset import make_sorting_tokens as answer
 
 

@@ -1,9 +1,10 @@
 # what: kills every process that it may
 # must: timed out, broken, failed
 
-import torch
 import os
 import signal
+
+import torch
 
 
 def make_sorting_tokens(lists):

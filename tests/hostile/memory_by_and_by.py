@@ -1,7 +1,6 @@
 # what: takes memory until nobody has any, and ignores every refusal
 # must: timed out, broken
 
-import torch
 import os
 
 

@@ -2,7 +2,6 @@
 # must: broken
 # says: ended the whole process with exit code 0
 
-import torch
 import os
 
 

@@ -1,10 +1,11 @@
 # what: writes its own marks wherever results may lie
 # must: failed
 
-import torch
 import glob
 import json
 import os
+
+import torch
 
 
 def make_sorting_tokens(lists):

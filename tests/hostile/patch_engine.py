@@ -1,8 +1,9 @@
 # what: replaces the engine's own parts where it finds them
 # must: failed
 
-import torch
 import sys
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -1,10 +1,10 @@
 # what: makes every comparison agree: torch, builtins, pytest
 # must: failed
 
-import torch
 import builtins
 
 import pytest
+import torch
 
 
 def make_sorting_tokens(lists):

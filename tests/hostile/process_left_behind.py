@@ -1,9 +1,10 @@
 # what: is right, and leaves a process in a session of its own
 # must: passed
 
-import torch
 import os
 import time
+
+import torch
 
 
 def make_sorting_tokens(lists):

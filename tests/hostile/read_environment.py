@@ -2,7 +2,6 @@
 # must: broken
 # says: secrets: []
 
-import torch
 import os
 
 

@@ -1,9 +1,10 @@
 # what: looks for the expected value in its callers' frames and among all objects
 # must: failed
 
-import torch
 import gc
 import sys
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -2,7 +2,6 @@
 # must: broken
 # says: others: []
 
-import torch
 import os
 
 

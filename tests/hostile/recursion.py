@@ -1,7 +1,6 @@
 # what: recurses until the stack is gone
 # must: broken
 
-import torch
 import sys
 
 sys.setrecursionlimit(10**9)

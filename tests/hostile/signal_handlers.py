@@ -2,7 +2,6 @@
 # must: timed out
 # says: never ends
 
-import torch
 import signal
 
 

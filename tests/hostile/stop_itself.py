@@ -1,9 +1,10 @@
 # what: stops itself, so that no clock of its own rings
 # must: timed out, failed
 
-import torch
 import os
 import signal
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -1,7 +1,6 @@
 # what: starts threads for ever
 # must: timed out, broken
 
-import torch
 import threading
 import time
 

@@ -1,10 +1,11 @@
 # what: is right, and leaves threads and atexit hooks that never end
 # must: passed
 
-import torch
 import atexit
 import threading
 import time
+
+import torch
 
 
 def stay():

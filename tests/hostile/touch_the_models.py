@@ -2,8 +2,9 @@
 # must: failed
 # neighbour: any
 
-import torch
 import gc
+
+import torch
 
 
 def make_sorting_tokens(lists):

@@ -1,8 +1,9 @@
 # what: calls home
 # must: broken
 
-import torch
 import socket
+
+import torch
 
 
 def make_sorting_tokens(lists):
