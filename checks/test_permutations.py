@@ -8,8 +8,7 @@ from functools import cache
 
 import torch
 
-from kata.calls import _exchange
-from kata.checking import MODEL, Bench, Call, Judged, Tolerance, call, check, claim, hooked
+from kata.checking import MODEL, Bench, Call, Judged, Tolerance, call, check, claim, exchanged, hooked
 from solutions.permutations import circuits, dataset
 
 EXACT = Tolerance(atol=0, rtol=0)
@@ -440,10 +439,8 @@ def scrambled(at: Bench) -> list[tuple[str, torch.Tensor, dict[str, torch.Tensor
         plain = tokens(at, number, label)
         drawn = torch.randint(3, 65, plain.shape, generator=at.generator(label + ", drawn"))
         sequences = torch.where(plain >= 3, drawn, plain)
-        own = _exchange(at.model, weights)
-        with torch.no_grad():
-            answers = at.model(sequences).argmax(-1)
-        _exchange(at.model, own)
+        with torch.no_grad(), exchanged(at.model, weights) as model:
+            answers = model(sequences).argmax(-1)
         made.append((label, sequences, weights, answers))
     return made
 

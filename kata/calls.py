@@ -175,6 +175,16 @@ def _exchange(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.T
 
 
 @contextlib.contextmanager
+def exchanged(model: Any, weights: dict[str, torch.Tensor]) -> Iterator[Any]:
+    """The model with these weights in it, for the block: what a judge runs where a call carries `weights`."""
+    own = _exchange(model, weights)
+    try:
+        yield model
+    finally:
+        _exchange(model, own)
+
+
+@contextlib.contextmanager
 def _closed(model: Any, modules: tuple[str, ...]) -> Iterator[None]:
     """Refuse every run of these modules of the model inside the block."""
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from kata.calls import MODEL, Call, call, hooked
+from kata.calls import MODEL, Call, call, exchanged, hooked
 from kata.checkpoints import Checkpoint, load_model
 from kata.compare import Gap, Tolerance, compare
 
 __all__ = [
     "MODEL", "Bench", "Call", "Check", "Fact", "Figure", "Gap", "Judged", "Mistake", "Tolerance", "Variant",
-    "call", "check", "claim", "compare", "fact", "figure", "hooked", "mistake", "variant",
+    "call", "check", "claim", "compare", "exchanged", "fact", "figure", "hooked", "mistake", "variant",
 ]  # fmt: skip
 
 

@@ -11,8 +11,11 @@ from kata.compare import Gap, Tolerance, compare, expected_float, kind
 
 def describe(gap: Gap, tolerance: Tolerance) -> str:
     """One sentence that says how `gap.got` differs from `gap.expected`."""
-    part = f"`{gap.path.strip('[]')}` of your result" if gap.path else "your result"
-    part = part.replace("'", "")
+    part = "your result"
+    if gap.path:
+        inner = gap.path.strip("[]")
+        part = f"part {gap.path} of your result" if inner.isdigit() or "][" in gap.path else f"`{inner}` of your result"
+        part = part.replace("'", "")
     if gap.got is None:
         return f"{part} is None: does the function end with `return`?"
     if not isinstance(gap.got, torch.Tensor) or not isinstance(gap.expected, torch.Tensor):
@@ -102,7 +105,7 @@ def _places(got: torch.Tensor, expected: torch.Tensor, tolerance: Tolerance) -> 
         yield "holds finite numbers where -inf was expected (masked entries)"
     if not wrong.any() or wrong.all() or expected.ndim == 0:
         return
-    for axis in range(expected.ndim):
+    for axis in (i for i, size in enumerate(expected.shape) if size > 1):
         others = tuple(i for i in range(expected.ndim) if i != axis)
         lines = wrong.any(others) if others else wrong
         bad = lines.nonzero().flatten().tolist()

@@ -1056,7 +1056,7 @@ zero_position_0_of_z = mistake(
 )(zeroed_position("hook_z"))
 zero_position_0_of_v = mistake(
     "ablate_attention",
-    "You zeroed the value of one position instead of the head: the axes of hook_v are batch, position, head, d_head, so "
+    "You zeroed the value of one position instead of the head: hook_v has the axes batch, position, head, d_head, so "
     "index 0 of axis 1 is position 0, and with one head nothing complains",
 )(zeroed_position("hook_v"))
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from checks.test_permutations import agreement, first_term
-from kata.checking import mistake
+from kata.checking import exchanged, mistake
 from solutions.permutations import ablation, attribution, circuits, dataset, explain
 
 # -- dataset.py
@@ -1386,11 +1386,9 @@ def _says_of(program):
     """A test of a result: are these the answers of a program of (model, tokens, n)?"""
 
     def test(at, call, got):
-        from kata.calls import _exchange
-
-        n, own = call.args["n"], _exchange(at.model, call.weights)
-        said = program(at.model, call.args["tokens"], n)
-        _exchange(at.model, own)
+        n = call.args["n"]
+        with exchanged(at.model, call.weights) as model:
+            said = program(model, call.args["tokens"], n)
         return agreement(got, said, n) > 0.99
 
     return test

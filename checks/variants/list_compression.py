@@ -538,9 +538,9 @@ def the_whole_formula(model, lists):
 
 @variant("predict_from_weights")
 @torch.no_grad()
-def tables_and_a_program(model, lists):
-    """Teacher: the model's own streams at fixed mean attention. Bottleneck: {strong digit, weak digit}, put in order
-    by which of the two orders makes o2's gate, and so the logits of the two digits, larger."""
+def with_mean_attention(model, lists):
+    """Teacher: what a digit adds to the logits in the streams as the model holds them, with SEP's mean attention.
+    Bottleneck: layer by layer, with only the three positions that can be seen."""
     eps = model.cfg.eps
     W_V, W_O, b_V, b_O = model.W_V[:, 0], model.W_O[:, 0], model.b_V[:, 0], model.b_O
     start = layer_norm(model.W_E[:10] + model.W_pos[:2, None], model.blocks[0].ln1, eps)
