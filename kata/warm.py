@@ -1,6 +1,6 @@
 """Run our code beside a learner's in a fresh process, with everything heavy imported beforehand.
 
-    warm = Warm("kata.preload:prepare", {"root": "/course", "sets": ["trigrams"]})
+    warm = Warm("kata.preload:prepare", {"root": "/course", "sets": ["my_set"]})
     warm.start()                                     # returns at once; the imports go on elsewhere
     result = warm.run("kata.preload:judge", payload, seconds=30)
     result.reason, result.value                      # "ok", the bytes that the target returned
