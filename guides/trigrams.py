@@ -19,7 +19,8 @@ from kata.plots import attention
 guide = Guide("trigrams")  # Guide("trigrams", "solutions") draws the solution's results
 your, model = guide.functions, guide.model
 trigrams = torch.tensor(json.loads((guide.project.data / "trigrams" / "tables.json").read_text())["shown"])
-table = your.completion_table(trigrams, 75)
+table = torch.full((75, 75), -1)
+table[trigrams[:, 0], trigrams[:, 1]] = trigrams[:, 2]  # what a pair forces, or -1
 
 # %% [markdown]
 # ## The data

@@ -10,6 +10,7 @@ with guide.attempt():                 # one line, not a traceback, where a funct
 
 import contextlib
 import os
+import re
 import sys
 import time
 import warnings
@@ -69,7 +70,7 @@ class Functions:
             raise NotYet(f"{exercise.name} is not written yet: {submission.shown(exercise)} ({exercise.rating})")
         found = submission.load(exercise)
         if isinstance(found, CodeError):
-            raise NotYet(f"{submission.shown(exercise)}: {found.kind}: {found.message.splitlines()[0]}")
+            raise NotYet(f"{submission.shown(exercise)}: {found.kind}: {_first_line(found.message)}")
         return found
 
     def _given(self, name: str, known: dict[str, Exercise]) -> Any:
@@ -79,8 +80,13 @@ class Functions:
             first = next(e for e in known.values() if e.file == file)
             loaded = submission.load(first)
             module = sys.modules.get(f"{submission.package}.{self._set}.{Path(file).stem}")
-            if not isinstance(loaded, CodeError) and hasattr(module, name):
+            if hasattr(module, name):
                 return getattr(module, name)
+            path = submission.path(first)
+            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+            if isinstance(loaded, CodeError) and re.search(rf"^(def )?{name}\b", text, re.M):
+                where = loaded.where or submission.shown(first)
+                raise NotYet(f"{where}: {loaded.kind}: {_first_line(loaded.message)}")
         raise AttributeError(Project.near(name, sorted(known), "function"))
 
 
@@ -159,8 +165,11 @@ class Guide:
             told = CodeError.of(error, self.functions._root)
             if not told.file:
                 raise  # not in your files: the guide's own mistake, or one that you made in the cell
-            first = told.message.splitlines()[0] if told.message else ""
-            print(f"{told.where}: {told.kind}: {first}\n    {told.text}")
+            print(f"{told.where}: {told.kind}: {_first_line(told.message)}\n    {told.text}")
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
 
 
 def _display(figure: Any, words: str) -> None:

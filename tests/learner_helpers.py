@@ -99,7 +99,7 @@ class Screen:
     def text(self) -> str:
         return "\n".join(self.rows)
 
-    def wait(self, *wanted: str, without: str = "\x00", seconds: float = 90) -> str:
+    def wait(self, *wanted: str, without: str = "\x00", seconds: float = 45) -> str:
         """Wait for a picture that holds all of these."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:

@@ -118,7 +118,7 @@ def test_a_change_elsewhere_is_offered_and_not_followed(course, dataset, warm):
         write_function_again(dataset, "return None")
         warm.wait("returned None", "you changed ov_tables")
         warm.key("g")
-        warm.wait("3. ov_tables", "failed", "returned int")
+        warm.wait("3. ov_tables", "failed", "not what its signature promises")
         warm.key("l")
         warm.wait("exercises: all (15 of 15)", "▸ ✗  3. ov_tables")
         warm.key("\x1b[A\x1b[A")
@@ -134,6 +134,8 @@ def test_a_change_elsewhere_is_offered_and_not_followed(course, dataset, warm):
 def test_next_hint_figure_reset_and_all(course, dataset, warm):
     warm.key("n")
     warm.wait("2. sorting_metrics", "todo: write")
+    warm.key("d")
+    warm.wait("--spoil")
     warm.key("p")
     warm.wait("1. make_sorting_tokens", "todo: write")
     if (course.exercises / "sorted_list" / "README.md").is_file():
@@ -143,8 +145,6 @@ def test_next_hint_figure_reset_and_all(course, dataset, warm):
         warm.wait("nearly the code (the last one)")
         warm.key("\x1b")
         warm.wait("def make_sorting_tokens")
-    warm.key("d")
-    warm.wait("--spoil")
     write_function(dataset, "make_sorting_tokens", RIGHT)
     warm.wait("passed")
     warm.key("d")

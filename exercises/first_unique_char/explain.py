@@ -51,7 +51,7 @@ def explain(model: TransformerBridge) -> Callable[[Int[Tensor, "batch seq"]], Fl
     sequences and on flooded ones, in which one letter is far too frequent. There are two marks: the share of
     positions where the two agree on random sequences, and their agreement where the model is wrong on flooded
     ones. A program that solves the task has a high first mark and a second mark of 0. A pass needs 92% and
-    30%, full marks 97.5% and 55%.
+    30%, full marks 97.5% and 50%.
 
     While `explain` builds the function it may run the model as it likes, to fill tables and to take averages.
     The function itself may use weights and tables, and must not run the model. Nor may it be a copy of the
