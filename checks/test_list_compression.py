@@ -1,12 +1,10 @@
 """list_compression: one check per exercise, read as a list of claims."""
 
-from dataclasses import replace
 from functools import cache
 
 import torch
 
-from kata.calls import _exchange
-from kata.checking import MODEL, Bench, Call, Judged, Tolerance, call, check, claim, hooked
+from kata.checking import MODEL, Bench, Call, Judged, Tolerance, call, check, claim, exchanged, hooked
 from kata.checkpoints import Checkpoint
 from solutions.list_compression import attribution, dataset
 
@@ -134,14 +132,12 @@ def altered(at: Bench) -> dict[str, torch.Tensor]:
 def clear_lists(at: Bench) -> torch.Tensor:
     """Lists on which the altered copy's answers are no near ties."""
     given = lists(at, 40, "clear")
-    own = _exchange(at.model, altered(at))
-    with torch.no_grad():
-        said = dataset.greedy_decode(at.model, given)
+    with torch.no_grad(), exchanged(at.model, altered(at)) as model:
+        said = dataset.greedy_decode(model, given)
         fed = dataset.make_tokens(given, False)
         if at.variant == "teacher":
             fed[:, 3:] = said
-        logits = at.model(fed, attention_mask=MASK)
-    _exchange(at.model, own)
+        logits = model(fed, attention_mask=MASK)
     top = (logits[:, 2:4] if at.variant == "teacher" else logits[:, 3:]).topk(2).values
     return given[(top[..., 0] - top[..., 1] > 0.05).all(1)]
 
@@ -347,15 +343,15 @@ def pattern_ablation_hook(at):
         yield hooked(*PATTERNS, tokens=tokens(at, 8), forward=masked, label=f"kind={kind!r}", kind=kind, mask=MASK)
     x = tokens(at, 5, "other")
     yield hooked(*PATTERNS, tokens=x, label="kind='uniform', nothing masked", kind="uniform", mask=OPEN)
-    steep = hooked(
+    yield hooked(
         *PATTERNS,
         tokens=x,
         forward=masked,
         label="kind='uniform', a copy whose attention is so sharp that it rounds to 0",
+        weights=sharp(at),
         kind="uniform",
         mask=MASK,
     )
-    yield replace(steep, weights=sharp(at))
 
 
 @check(
@@ -438,10 +434,8 @@ GOALS = {"teacher": (0.99, 0.99), "bottleneck": (0.8, 0.95)}  # a pass, full mar
 @torch.no_grad()
 def _answers(at: Bench, request: Call) -> torch.Tensor:
     """What the model, or the copy of it that the call was made on, answers."""
-    own = _exchange(at.model, request.weights)
-    said = dataset.greedy_decode(at.model, request.args["lists"])
-    _exchange(at.model, own)
-    return said
+    with exchanged(at.model, request.weights) as model:
+        return dataset.greedy_decode(model, request.args["lists"])
 
 
 def _agreement(at: Bench, calls: list[Call], values: list[torch.Tensor]) -> Judged:

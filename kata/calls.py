@@ -89,10 +89,15 @@ def call(
 
 
 def hooked(
-    *points: str, tokens: torch.Tensor, forward: dict[str, Any] | None = None, label: str = "", **args: Any
+    *points: str,
+    tokens: torch.Tensor,
+    forward: dict[str, Any] | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
+    label: str = "",
+    **args: Any,
 ) -> Call:
     """A call that runs the exercise as a hook at `points`; `args` are what it takes after (activation, hook)."""
-    return Call(args, hook=Hooked(points, tokens, forward or {}), label=label)
+    return Call(args, hook=Hooked(points, tokens, forward or {}), weights=weights or {}, label=label)
 
 
 @dataclass
