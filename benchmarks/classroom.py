@@ -54,7 +54,7 @@ def cold(project: Project, sets: list[str], submission: Path, times: int) -> tup
 
 
 def memory(pid: int) -> dict[str, int]:
-    """MB in memory of the supervisor, the warm parent and the judges together."""
+    """MB in memory of the supervisor, of the warm parent, and of its largest child (a judge)."""
     children: dict[int, list[int]] = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -70,7 +70,8 @@ def memory(pid: int) -> dict[str, int]:
             return 0
 
     warm = children.get(pid, [])
-    return {"supervisor": mb(pid), "warm parent": max(map(mb, warm), default=0)}
+    judges = [mb(child) for parent in warm for child in children.get(parent, [])]
+    return {"supervisor": mb(pid), "warm parent": max(map(mb, warm), default=0), "judge": max(judges, default=0)}
 
 
 def grade(project: Project, sets: list[str], folder: Path, out: Path, workers: int) -> dict:

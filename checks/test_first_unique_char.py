@@ -622,7 +622,7 @@ def _score(at: Bench, calls: list[Call], values: list[Any]) -> Judged:
     agree = (torch.cat([part.argmax(-1) for part in parts]) == said)[:, 1:]
     wrong = wrong[:, 1:]
     agreement = agree[:100].double().mean().item()
-    errors = agree[100:][wrong[100:]].double().mean().item()
+    errors = agree[100:][wrong[100:]].double().mean().item() if wrong[100:].any() else FULL[1]
     first, _, third = at.fact("milestone")
     lines = [
         f"{at.checkpoint.described}: your program agrees with {agreement:.1%} of its answers to random sequences, and "

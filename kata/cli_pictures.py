@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from kata.plots_style import FORMATS
 from kata.project import KataError, Project
 
-FORMATS = (".html", ".png", ".svg")
 Sets = Annotated[list[str] | None, typer.Argument(help="problem sets; all if none is named", show_default=False)]
 
 

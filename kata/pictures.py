@@ -13,11 +13,11 @@ import torch
 
 from kata.calls import Call, Outcome, run
 from kata.checking import Bench, Figure, Tolerance
-from kata.cli_pictures import FORMATS
 from kata.compare import compare
 from kata.course import Course, model_for
 from kata.grade import Runner
 from kata.plots_page import Chapter, Section, Shown, page
+from kata.plots_style import FORMATS
 from kata.project import Exercise, KataError, Project
 from kata.submission import CodeError, Submission
 

@@ -27,19 +27,23 @@ figcaption { font-weight: 600; } .alt { position: absolute; width: 1px; height: 
 
 _SCRIPT = """
 const dark = matchMedia("(prefers-color-scheme: dark)");
-function draw(again) {
-  const template = TEMPLATES[dark.matches ? "dark" : "light"];
-  for (const box of document.querySelectorAll("div[data-figure]")) {
-    const made = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-    const layout = {...made.layout, template};
-    for (const name of Object.keys(layout).filter(name => name.startsWith("coloraxis")))
-      if (layout[name].cmin === 0) layout[name].colorscale = POSITIVE[dark.matches ? "dark" : "light"];
-    Plotly[again ? "react" : "newPlot"](box, made.data, layout,
-      {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"]});
-  }
+const boxes = [...document.querySelectorAll("div[data-figure]")];
+function draw(box) {
+  const mode = dark.matches ? "dark" : "light";
+  const made = JSON.parse(document.getElementById(box.dataset.figure).textContent);
+  const layout = {...made.layout, template: TEMPLATES[mode]};
+  for (const name of Object.keys(layout).filter(name => name.startsWith("coloraxis")))
+    if (layout[name].cmin === 0) layout[name].colorscale = POSITIVE[mode];
+  Plotly.react(box, made.data, layout,
+    {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"]});
 }
-draw(false);
-dark.addEventListener("change", () => draw(true));
+const drawn = box => box.classList.contains("js-plotly-plot");
+const near = new IntersectionObserver(seen => seen.forEach(({isIntersecting, target}) => {
+  if (isIntersecting) { near.unobserve(target); draw(target); }
+}), {rootMargin: "1500px"});  // a long page is drawn as it is read
+boxes.forEach(box => near.observe(box));
+dark.addEventListener("change", () => boxes.filter(drawn).forEach(draw));
+addEventListener("beforeprint", () => boxes.filter(box => !drawn(box)).forEach(draw));
 """
 
 

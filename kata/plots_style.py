@@ -7,6 +7,7 @@ notebook, which cannot know, gets `NEUTRAL`: no background, and text that can be
 
 from typing import Any
 
+FORMATS = (".html", ".png", ".svg")  # what a figure can be saved as
 PALETTE = ("#3b82d6", "#d9631e", "#2a9462", "#9a62cf", "#d14d8b", "#1f93a6", "#a8801a", "#7d8590")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "star", "hexagon", "triangle-down")

@@ -281,7 +281,7 @@ class Session:
         if self.page:
             return self.page.screen(width)
         head = show.headline(self.current, self.submission.shown(self.current), width)
-        return show.Screen(head, self._body(), self._foot(), self.offset)
+        return show.Screen(head, self._body(), self._foot(width), self.offset)
 
     def state_line(self) -> str:
         """What is going on now, in a few words; "" where an answer stands."""
@@ -311,7 +311,7 @@ class Session:
             rows += ["", *show.task(self.current)]
         return rows
 
-    def _foot(self) -> list[RenderableType]:
+    def _foot(self, width: int) -> list[RenderableType]:
         rows: list[RenderableType] = [show.rule()]
         if self.progress.trouble or self.trouble:
             rows.append(show.said(f"! {self.trouble or self.progress.trouble}", "yellow"))
@@ -323,7 +323,7 @@ class Session:
         if self.question:
             return [*rows, show.said(self.question[0], "bold yellow")]
         stands = self.stands
-        line = show.bar(self.current.set, *self.counts)
+        line = show.bar(self.current.set, *self.counts, width)
         line.append(f"   all sets {list(stands.values()).count(PASSED)}/{len(stands)}", style="dim")
         return [*rows, line, show.prompt(self._keys())]
 

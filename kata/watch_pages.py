@@ -118,7 +118,7 @@ class Summary(Page):
     def body(self, width: int) -> list[RenderableType]:
         rows: list[RenderableType] = []
         for name, tally in bars(self.verdicts):
-            line = show.bar(f"{name:<18}", tally.passed, tally.failed, tally.total)
+            line = show.bar(f"{name:<18}", tally.passed, tally.failed, tally.total, width)
             rows.append(line.append(f"  {tally.failed} failed" if tally.failed else "", style="red"))
         for verdict in self.verdicts:
             if verdict.status not in (PASSED, TODO):

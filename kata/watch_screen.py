@@ -199,12 +199,13 @@ def beside(left: tuple[str, RenderableType], right: tuple[str, RenderableType], 
     return grid
 
 
-def bar(label: str, passed: int, failed: int, total: int) -> Text:
-    """Progress as a bar: passed, failed, not yet."""
-    done = round(BAR * passed / total) if total else 0
-    wrong = min(BAR - done, max(1 if failed else 0, round(BAR * failed / total))) if total else 0
+def bar(label: str, passed: int, failed: int, total: int, width: int) -> Text:
+    """Progress as a bar (passed, failed, not yet) that leaves most of the width to what stands beside it."""
+    size = min(BAR, width // 4)
+    done = round(size * passed / total) if total else 0
+    wrong = min(size - done, max(1 if failed else 0, round(size * failed / total))) if total else 0
     line = Text(" ")
-    for cells, sign, style in ((done, "█", "green"), (wrong, "▒", "red"), (BAR - done - wrong, "░", "dim")):
+    for cells, sign, style in ((done, "█", "green"), (wrong, "▒", "red"), (size - done - wrong, "░", "dim")):
         line.append(sign * cells, style=style)
     return line.append(f" {label} {passed}/{total}")
 

@@ -171,7 +171,7 @@ def test_next_hint_figure_reset_and_all(course, dataset, warm):
 @pytest.mark.parametrize(("width", "height"), [(60, 24), (40, 12), (200, 60), (20, 5)])
 def test_every_picture_fits_the_terminal(course, width, height):
     with Screen(course.root, width=width, height=height) as screen:
-        screen.wait("make_sorting_tokens"[: width - 4])
+        screen.wait("sorted_list")
         for keys in ("", "l", "\x1b", "j", "r", "n", "d", "\x1b"):
             screen.key(keys)
             time.sleep(0.2)

@@ -306,7 +306,7 @@ def shares(at: Bench) -> torch.Tensor:
       uses=["token_qk", "l0_detectors"])  # fmt: skip
 def self_share_min(at):
     head = main_head(at)
-    return min(shares(at)[head, i, i].item() for i in detectors(at)[head][0])
+    return min((shares(at)[head, i, i].item() for i in detectors(at)[head][0]), default=None)
 
 
 @fact("highest share a letter gives itself outside the main duplicate head", on=main, uses=["token_qk"])
@@ -361,7 +361,7 @@ def keys_others(at):
 def keys_gap(at):
     found = sorted(detectors(at)[main_head(at)][0])
     table, own = keys(at)[:, main_head(at) + 1][:, found], _own(at)[:, found]
-    return mean(table, own) - mean(table, ~own)
+    return mean(table, own) - mean(table, ~own) if found else None
 
 
 @fact("score for letters of their own that stand there themselves, H1.0, H1.1, H1.2: mean", on=main,
@@ -626,7 +626,8 @@ def repeat_over_first(at):
     ratios = []
     for head in range(3):
         own = (responsible_head(at)[letter] == head) & (tokens < 10)
-        ratios.append(mean(pattern[:, head], own & again) / mean(pattern[:, head], own & ~again))
+        twice, once = mean(pattern[:, head], own & again), mean(pattern[:, head], own & ~again)
+        ratios.append(twice / once if twice and once else None)
     return ratios
 
 

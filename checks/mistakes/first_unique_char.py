@@ -1214,7 +1214,7 @@ def only_looks(model, tokens):
 # -- family
 
 
-@mistake("family", "You always answer 'A': most models of this task are of another family, and two of the four here")
+@mistake("family", "You always answer 'A': two of the four models here are of another family")
 def always_a(model, tokens):
     return "A"
 
