@@ -113,7 +113,7 @@ def hint(
         for part in screen.markdown(title, text):
             console.print(part)
     else:
-        print(f"{title}\n\n{text}")
+        console.file.write(f"{title}\n\n{text}\n")
     last = number == len(rungs)
     after = f"kata diff {wanted.name} --spoil shows the solution" if last else "once more for the next one"
     console.print(f"\n ({number} of {len(rungs)}; {after})", style="dim")

@@ -161,7 +161,7 @@ def _terminal(project: Project) -> Iterator[Finding]:
     console = console_for()
     colour = console.color_system if console.is_terminal and not console.no_color else "no colour"
     said = f"{console.width}x{console.height}, {colour}, {console.encoding}" if console.is_terminal else "none"
-    yield Finding("terminal", None, said + (", so signs are plain" if simple(console) else ""))
+    yield Finding("terminal", None, said + (", so signs are plain" if simple() else ""))
 
 
 def _pyproject(project: Project) -> dict:

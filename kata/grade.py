@@ -7,8 +7,9 @@ from kata.calls import Call, Outcome, run
 from kata.checkpoints import Checkpoint, load_model
 from kata.course import Course, Plan
 from kata.guard import TimeUp, captured, own_random, time_limit
-from kata.judge import cannot_load, hint_line, judge, todo
+from kata.judge import hint_line, judge
 from kata.project import Exercise, Project
+from kata.sight import at_sight, cannot_load
 from kata.submission import CodeError, Submission
 from kata.verdict import TIMED_OUT, Verdict
 
@@ -90,11 +91,9 @@ class Grader:
         return verdict
 
     def _verdict(self, exercise: Exercise) -> Verdict:
-        missing = self.submission.problem(exercise)
-        if missing:
-            return cannot_load(exercise, missing, "")
-        if self.submission.todo(exercise):
-            return todo(exercise)
+        seen = at_sight(self.submission, exercise)
+        if seen:
+            return seen
         course = self.course(exercise.set)
         check = course.checks[exercise.name]
         outcomes = self.runner.outcomes(exercise, course.plan(exercise.name), check.seconds)

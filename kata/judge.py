@@ -12,6 +12,7 @@ from kata.course import Course
 from kata.differ import describe
 from kata.project import Exercise
 from kata.shapes import conform, promised
+from kata.sight import cannot_load, todo
 from kata.verdict import BROKEN, FAILED, GRADER_ERROR, PASSED, TIMED_OUT, TODO, Verdict
 
 
@@ -40,10 +41,6 @@ def judge(course: Course, name: str, outcomes: list[list[Outcome]]) -> Verdict:
 def hint_line(course: Course, exercise: Exercise) -> str:
     path, line = course.project.readme_heading(exercise)
     return f'hints under "{exercise.heading}" in {path.relative_to(course.project.root)}:{line}'
-
-
-def todo(exercise: Exercise) -> Verdict:
-    return Verdict(exercise.set, exercise.name, TODO, f"not written yet ({exercise.rating})")
 
 
 def _judge(course: Course, exercise: Exercise, check: Check, outcomes: list[list[Outcome]]) -> Verdict:
@@ -257,17 +254,6 @@ def _notes(exercise: Exercise, outcomes: list[Outcome]) -> list[str]:
             f"it printed: {lines[0][:100]}" + (f" (and {len(lines) - 1} lines more)" if len(lines) > 1 else "")
         )
     return notes
-
-
-def cannot_load(exercise: Exercise, error: Any, next_step: str) -> Verdict:
-    """The verdict where the exercise's file cannot be imported, or lacks the function."""
-    if error.kind == "FileNotFoundError" or (error.kind == "NameError" and not error.line):
-        headline = error.message
-    else:
-        message = error.message.splitlines()[0] if error.message else ""
-        headline = f"{exercise.file} cannot be imported: {error.kind}: {message}"
-    lines = [f"{error.where}: {error.text}".rstrip(": ")] if error.line else []
-    return Verdict(exercise.set, exercise.name, BROKEN, headline, lines, next_step)
 
 
 __all__ = ["cannot_load", "judge", "kind", "recognise", "todo"]

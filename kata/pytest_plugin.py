@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Generator, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from kata.project import Exercise, KataError, Project
 from kata.report import summary
+from kata.sight import at_sight
+from kata.submission import Submission
 from kata.verdict import PASSED, TODO, Verdict
 
 STATE = pytest.StashKey["State"]()
@@ -24,13 +27,14 @@ class State:
         self.verdicts: list[Verdict] = []
         self._grader: Any = None
 
-    def submission(self) -> Path:
+    @cached_property
+    def submission(self) -> Submission:
         named = self.config.getoption("submission")
         if not named:
-            return self.project.exercises
+            return Submission(self.project.exercises)
         for base in (self.config.invocation_params.dir, self.project.root):
             if (base / named).is_dir():
-                return base / named
+                return Submission(base / named)
         raise KataError(f"--submission {named}: there is no such folder")
 
     @property
@@ -42,10 +46,9 @@ class State:
     def grader(self) -> Any:
         if self._grader is None:
             from kata.grade import Grader
-            from kata.submission import Submission
 
             seed = self.config.getoption("kata_seed")
-            self._grader = Grader(self.project, Submission(self.submission()), seed, self._brought())
+            self._grader = Grader(self.project, self.submission, seed, self._brought())
             if self.config.getoption("report"):
                 from kata.classroom.learner_page import Recorder
 
@@ -83,8 +86,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def state(config: pytest.Config) -> State:
     if STATE not in config.stash:
         try:
-            config.stash[STATE] = State(config)
-            config.stash[STATE].submission()
+            made = State(config)
+            assert made.submission
+            config.stash[STATE] = made
             if config.getoption("report") and importlib.util.find_spec("jinja2") is None:
                 raise KataError("--report needs jinja2: pip install -e '.[classroom]'")
         except KataError as error:
@@ -128,7 +132,8 @@ class CheckItem(pytest.Item):
 
     def runtest(self) -> None:
         try:
-            verdict = state(self.config).grader.verdict(self.exercise)
+            shared = state(self.config)
+            verdict = at_sight(shared.submission, self.exercise) or shared.grader.verdict(self.exercise)
         except KataError as error:
             pytest.exit(str(error), returncode=4)
         self.user_properties.append((VERDICT, verdict.to_dict()))
@@ -207,13 +212,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for style, line in summary(project, verdicts):
         terminalreporter.write_line(line, **markup[style])
     report = config.getoption("report")
-    if report and state(config).judging:
+    if report:
         from kata.classroom.learner_page import write
 
-        grader = state(config).grader
+        grader = state(config).grader if state(config).judging else None  # None: all was told at sight
         out = config.invocation_params.dir / report
         try:
-            write(project, verdicts, grader.runner, grader._courses, out)
+            write(project, verdicts, grader and grader.runner, grader._courses if grader else {}, out)
         except OSError as error:
             terminalreporter.write_line(f"--report: {out} cannot be written: {error.strerror}", red=True)
         else:

@@ -305,8 +305,9 @@ class Session:
             rows += show.verdict_body(self.verdict, None if line else self.seconds, pale=bool(line))
         if self.verdict and self.verdict.passed and not line:
             rows.append(Text("   d: your function beside the solution   n: the next exercise", style="cyan"))
-        if self.hint:
-            rows += ["", *show.markdown(*self.hint)]
+        if self.hint:  # after the headline, so that it is in sight; the evidence comes below
+            place = 2 if self.verdict and self.verdict.status != TODO else len(rows)
+            rows[place + bool(line) : place + bool(line)] = ["", *show.markdown(*self.hint), ""]
         elif self.seen[self.current.id].todo:
             rows += ["", *show.task(self.current)]
         return rows

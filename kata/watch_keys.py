@@ -23,7 +23,7 @@ ESCAPE_WAIT = 0.03  # s: what follows an escape sooner than this belongs to it
 def split(text: str) -> list[str]:
     """The keys in what a terminal sent, by name; letters stand for themselves in lower case."""
     sequences = re.findall(r"\x1b[\[O][0-9;?]*[A-Za-z~]|.", text, re.S)
-    return [NAMES.get(s, "" if len(s) > 1 else s.lower()) for s in sequences if s in NAMES or len(s) == 1]
+    return [NAMES.get(s, s.lower()) for s in sequences if s in NAMES or len(s) == 1]
 
 
 class Terminal:

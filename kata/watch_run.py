@@ -111,8 +111,8 @@ def _draw(session: Session, console: Console, shown: str) -> str:
     text = show.compose(session.screen(width), console, width, height)
     if text != shown:
         rows = "\x1b[K\r\n".join(text.split("\n"))
-        sys.stdout.write(f"\x1b[H{rows}\x1b[K\x1b[J")
-        sys.stdout.flush()
+        console.file.write(f"\x1b[H{rows}\x1b[K\x1b[J")
+        console.file.flush()
     return text
 
 
@@ -146,11 +146,11 @@ def _say(console: Console, verdict: Verdict, seconds: float | None) -> None:
         for part in show.verdict_body(verdict, seconds):
             console.print(part)
         return
-    sign = show.SIGNS[verdict.status]
+    verdict, sign = show.harmless(verdict), show.SIGNS[verdict.status]
     spent = f" ({seconds:.2f} s)" if seconds is not None else ""
     lines = [f"{sign} {verdict.status}  {verdict.id}  {verdict.where}{spent}", *(f"  {x}" for x in verdict.lines())]
-    text = "\n".join(lines)
-    print(text.translate(show.PLAIN) if show.simple(console) else text, flush=True)
+    console.file.write("\n".join(lines) + "\n")
+    console.file.flush()
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
@@ -19,7 +21,8 @@ from kata.verdict import BROKEN, FAILED, GRADER_ERROR, PASSED, TIMED_OUT, TODO, 
 
 STYLES = {PASSED: "green", FAILED: "red", BROKEN: "red", TIMED_OUT: "red", GRADER_ERROR: "magenta", TODO: "yellow"}
 SIGNS = {PASSED: "✓", FAILED: "✗", BROKEN: "✗", TIMED_OUT: "✗", GRADER_ERROR: "?", TODO: "·", CHANGED: "~"}
-PLAIN = str.maketrans("✓✗·█▒░─▸…↑↓×", "+xo#=.->.^vx")
+PLAIN = str.maketrans("✓✗·█▒░─▸…↑↓×←→", "+xo#=.->.^vx<>")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BAR = 24  # cells
 
 Key = tuple[str, str]
@@ -40,15 +43,31 @@ class Screen:
     hidden: int = field(default=0, init=False)
 
 
-def console_for(width: int | None = None) -> Console:
+class _PlainSigns:
+    """The standard output of a terminal that lacks the signs that are used here: others in their place."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = self._stream.encoding or "ascii"
+        plain = text.translate(PLAIN).encode(encoding, errors="replace").decode(encoding)
+        return self._stream.write(plain)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def console_for() -> Console:
     """A console as the terminal asks for it (NO_COLOR and TERM are heeded); texts are not taken for markup."""
-    return Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    stream: Any = _PlainSigns(sys.stdout) if simple() else sys.stdout
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
-def simple(console: Console) -> bool:
-    """Whether the terminal's encoding lacks the signs that are used here."""
+def simple() -> bool:
+    """Whether the output's encoding lacks the signs that are used here."""
     try:
-        "✓█─▸…".encode(console.encoding)
+        "✓█─▸…↓".encode(sys.stdout.encoding or "ascii")
     except (UnicodeError, LookupError):
         return True
     return False
@@ -73,8 +92,7 @@ def compose(screen: Screen, console: Console, width: int, height: int) -> str:
     segments = [segment for row in rows for segment in (*row, Segment.line())][:-1]
     with console.capture() as capture:
         console.print(Segments(segments), end="")
-    text = capture.get()
-    return text.translate(PLAIN) if simple(console) else text
+    return capture.get()
 
 
 def _rows(parts: Iterable[RenderableType], console: Console, width: int) -> list[list[Segment]]:
@@ -107,8 +125,24 @@ def headline(exercise: Exercise, where: str, width: int) -> list[RenderableType]
     return [*rows, Text(f" {rating}", style="dim"), rule()]
 
 
+def harmless(verdict: Verdict) -> Verdict:
+    """The verdict without the control characters that a learner's text may hold."""
+
+    def clean(text: str) -> str:
+        return CONTROL.sub("", text)
+
+    return replace(
+        verdict,
+        headline=clean(verdict.headline),
+        evidence=[clean(line) for line in verdict.evidence],
+        notes=[clean(line) for line in verdict.notes],
+        next_step=clean(verdict.next_step),
+    )
+
+
 def verdict_body(verdict: Verdict, seconds: float | None = None, pale: bool = False) -> list[RenderableType]:
     """A verdict as it is read: status, headline, evidence, notes, next step."""
+    verdict = harmless(verdict)
     style = "dim" if pale else STYLES[verdict.status]
     first = Text(f" {SIGNS[verdict.status]} {verdict.status}", style=f"bold {style}")
     if verdict.passed and verdict.score < 1:

@@ -53,15 +53,19 @@ def save(path: Path, text: str) -> None:
 
 
 class Screen:
-    """`kata` in a pseudo-terminal of this size."""
+    """`kata` in a pseudo-terminal of this size, or an interactive shell in it."""
 
-    def __init__(self, folder: Path, *arguments: str, width: int = 80, height: int = 24, **environment: str):
+    def __init__(
+        self, folder: Path, *arguments: str, width: int = 80, height: int = 24, shell: bool = False, **environment: str
+    ):
         import pexpect
+
+        command = [sys.executable, "-P", "-m", "kata.cli", *arguments]
 
         inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")}
         self.child = pexpect.spawn(
-            sys.executable,
-            ["-P", "-m", "kata.cli", *arguments],
+            "bash" if shell else command[0],
+            ["--norc", "-i"] if shell else command[1:],
             cwd=str(folder),
             env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment},
             dimensions=(height, width),
@@ -69,6 +73,8 @@ class Screen:
             timeout=90,
         )
         self.raw = ""
+        if shell:
+            self.child.sendline(" ".join(command))
 
     def __enter__(self):
         return self

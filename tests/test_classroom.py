@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import xml.etree.ElementTree as ET
 import zipfile
@@ -449,6 +450,52 @@ def test_without_namespaces_the_rest_still_holds(tmp_path):
     from test_classroom_hostile import test_nothing_is_left_running
 
     test_nothing_is_left_running(None)
+
+
+@LINUX
+def test_a_user_without_rights_has_the_fences_too(tmp_path):
+    """In a user namespace, as somebody who is not root."""
+    command = ["unshare", "-U", "--map-user=1000", "--map-group=1000"]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    cases = ("read_proc", "find_solutions", "kill_everyone", "delete_everything")
+    for name in cases:
+        code = (FOLDER / f"{name}.py").read_bytes()
+        lay(tmp_path / "class" / name, {**source("ov_tables"), f"{SET}/dataset.py": code})
+    out = tmp_path / "out"
+    options = ["--set", SET, "--seconds", "1.5", "--total-seconds", "15", "--memory", "512", "--strict"]
+    grade = [sys.executable, "-m", "kata.cli", "grade", str(tmp_path / "class"), "--out", str(out), *options]
+    done = subprocess.run([*command, *grade], cwd=PROJECT.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in cases:
+        data = json.loads((out / "submissions" / name / "results.json").read_text())
+        assert {"network", "processes", "files", "limits"} <= set(data["extra_data"]["run"]["fences"])
+        told = {t["name"]: t for t in data["tests"]}
+        text = (FOLDER / f"{name}.py").read_text()
+        status = told[f"{SET}.make_sorting_tokens"]["extra_data"]["verdict"]["status"]
+        assert status in re.search(r"^# must: (.*)$", text, re.M)[1].split(", ")
+        says = re.search(r"^# says: (.*)$", text, re.M)
+        assert not says or says[1] in told[f"{SET}.make_sorting_tokens"]["output"]
+        assert told[f"{SET}.ov_tables"]["status"] == "passed"
+
+
+def test_a_changed_course_stops_the_grading_where_nothing_protects_it(tmp_path):
+    from dataclasses import replace
+
+    from kata.classroom.batch import Batch, Job
+
+    checks = lay(tmp_path / "checks", {"test_x.py": b"a"})
+    batch = Batch(Job(replace(PROJECT, checks=checks), [SET], 1, rubric.Rubric()))
+    batch.checked(["limits", "network"])
+    entry = intake.Entry("mallory", tmp_path)
+    (checks / "test_x.py").write_bytes(b"a pass for all")
+    batch.look_after(entry)
+    assert "mallory" in batch.stop
+    safe = Batch(Job(replace(PROJECT, checks=checks), [SET], 1, rubric.Rubric()))
+    safe.checked(["limits", "network", "user"])
+    (checks / "test_x.py").write_bytes(b"b")
+    safe.look_after(entry)
+    assert safe.stop == ""
 
 
 @LINUX

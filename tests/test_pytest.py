@@ -90,7 +90,7 @@ def test_a_pass_a_failure_and_a_broken_file(fresh):
     (fresh / "sorted_list" / "ablation.py").write_text("def broken(:\n")
     code, said = run("checks/test_sorted_list.py", f"--submission={fresh}")
     assert code == 1
-    assert "✓ sorted_list.ov_tables: Every number row" in said
+    assert re.search(r"✓ sorted_list.ov_tables: .*\d+%", said)
     failure = said[said.index("sorted_list.qk_tables ___") :]
     headline, evidence, following = (failure.index(x) for x in ("11.3 times too large", "got", "hints under"))
     assert headline < evidence < following, "headline, evidence, next step, in this order"

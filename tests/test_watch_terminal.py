@@ -1,6 +1,5 @@
 """`kata` in a real pseudo-terminal: a learner's session from the first picture to the last."""
 
-import os
 import re
 import signal
 import subprocess
@@ -183,10 +182,10 @@ def test_every_picture_fits_the_terminal(course, width, height):
 
 def test_no_colour(course):
     with Screen(course.root, NO_COLOR="1") as screen:
-        screen.wait("1. make_sorting_tokens", "warming up")
+        screen.wait("sorted_list", "warming up")
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]", screen.frame)
     with Screen(course.root) as screen:
-        screen.wait("1. make_sorting_tokens", "warming up")
+        screen.wait("sorted_list", "warming up")
         assert re.search(r"\x1b\[[0-9;]*3[0-7]", screen.frame)
 
 
@@ -215,18 +214,18 @@ def test_leaving_puts_the_terminal_back_and_ends_every_process(course, way):
 
 
 def test_stopped_and_gone_on(course):
-    with Screen(course.root) as screen:
-        screen.wait("warming up")
-        screen.child.sendcontrol("z")
-        ends = time.monotonic() + 10
-        while state(screen.child.pid) != "T" and time.monotonic() < ends:
-            screen._take()
-        assert state(screen.child.pid) == "T"
-        assert screen.raw.endswith("\x1b[?1049l"), "the shell has its screen back"
-        os.kill(screen.child.pid, signal.SIGCONT)
-        screen.raw = ""
-        screen.wait("make_sorting_tokens")
-        assert screen.leave()[0] == 0
+    with Screen(course.root, shell=True) as shell:
+        shell.wait("warming up")
+        shell.child.sendcontrol("z")
+        shell.child.expect("Stopped")
+        assert "\x1b[?1049l" in shell.child.before, "the shell has its screen back"
+        shell.child.sendline("stty -a; echo on")
+        shell.child.expect(" icanon.* echo ")
+        shell.raw = ""
+        shell.child.sendline("fg")
+        shell.wait("sorted_list", "q quit")
+        shell.key("q")
+        shell.child.expect("of 15 passed")
 
 
 def test_a_terminal_that_is_resized(course):
@@ -246,9 +245,12 @@ def test_a_pipe_gets_plain_lines(own):
         command, cwd=own.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        lines = [piped.stdout.readline() for _ in range(3)]
+        lines = [piped.stdout.readline()]
+        while not lines[-1].startswith("·"):
+            lines.append(piped.stdout.readline())
         assert lines[0].startswith("watching sorted_list.make_sorting_tokens  exercises/")
-        assert lines[1] == "warming up\n" and lines[2].startswith("· todo  sorted_list.make_sorting_tokens")
+        assert lines[1] == "warming up\n" and lines[2:-1] in ([], ["checking\n"])
+        assert lines[-1].startswith("· todo  sorted_list.make_sorting_tokens")
         assert piped.stdout.readline().startswith("  not written yet")
         write_function(path, "make_sorting_tokens", RIGHT)
         assert piped.stdout.readline() == "checking\n"

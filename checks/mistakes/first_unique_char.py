@@ -1211,6 +1211,15 @@ def only_looks(model, tokens):
     return tokens[worst(model, tokens) >= 3]
 
 
+@mistake(
+    "find_adversarial",
+    "Your sequences do it, but they are too few: stop the search when it has five of them",
+    when=lambda at, call, found: 0 < len(found) < 5 and worst(at.model, found).min() >= 3,
+)
+def stops_too_early(model, tokens):
+    return explain.find_adversarial(model, tokens)[:2]
+
+
 # -- family
 
 

@@ -81,6 +81,13 @@ def paths(project: Project) -> dict[str, str]:
     return {k: str(v) for k, v in asdict(project).items()}
 
 
+def stamps(project: Project) -> dict[str, tuple[int, int, int]]:
+    """Size, time and place of every file of the course that a mark rests on."""
+    files = [p for f in (project.solutions, project.checks, project.data) for p in f.rglob("*") if p.suffix != ".pyc"]
+    found = {str(p): p.stat() for p in files if p.is_file()}
+    return {name: (s.st_size, s.st_mtime_ns, s.st_ino) for name, s in found.items()}
+
+
 class Batch:
     """Grades entries; a context manager, so that nothing is left behind.
 
@@ -95,6 +102,8 @@ class Batch:
         self.say = say
         self.stop = ""
         self.fences: list[str] | None = None
+        self._exposed = False
+        self._stamps = stamps(job.project)
         self._done: queue.Queue[Result | None] = queue.Queue()
         self._lock = threading.Lock()
         self._exercises = [e for s in job.sets for e in job.project.catalog(s)]
@@ -152,11 +161,19 @@ class Batch:
             if self.fences is not None:
                 return
             self.fences = stands
+        if {"files", "processes"} <= set(stands):
+            stands = [*stands, "user"]  # what another user would protect is out of sight already
+        self._exposed = not {"files", "user"} & set(stands)
         missing = [text for name, text in fences.NAMES.items() if name not in stands]
         if missing and self.job.strict:
             self.stop = f"--strict, and this system refuses: {'; '.join(missing)} (docs/instructor.md)"
         elif missing:
             self.say(f"this system refuses some fences: {'; '.join(missing)} (docs/instructor.md says what to do)")
+
+    def look_after(self, entry: Entry) -> None:
+        """Where nothing keeps a submission from the course's files: stop when they have changed."""
+        if self._exposed and stamps(self.job.project) != self._stamps:
+            self.stop = self.stop or f"the course's files changed while {entry.name} was graded: look at both"
 
     def unsettled(self, entry: Entry, taken: intake.Taken, why: str, status: str = "broken") -> Result:
         """A result without a run: the same verdict for every exercise."""
@@ -226,6 +243,7 @@ class Slot:
                 sheet = self._judged(scratch, folder)
                 if sheet or batch.stop:
                     break
+            batch.look_after(entry)
             if batch.stop:
                 return None
             if sheet is None:

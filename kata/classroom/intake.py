@@ -67,14 +67,18 @@ def is_archive(path: Path) -> bool:
 # -- which submissions are there
 
 
-def find(paths: list[Path], project: Project) -> list[Entry]:
-    """The submissions that a command line names: several paths are one each; a folder of folders is a class."""
+def find(paths: list[Path], project: Project, one: bool = False) -> list[Entry]:
+    """The submissions that a command line names: several paths are one each; a folder of folders is a class.
+
+    Args:
+        one: the path is one submission, whatever is in it.
+    """
     for path in paths:
         if not path.exists():
             raise KataError(f"{path} is not there")
         if not path.is_dir() and not is_archive(path):
             raise KataError(f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)})")
-    if len(paths) == 1 and paths[0].is_dir():
+    if len(paths) == 1 and paths[0].is_dir() and not one:
         entries = _class(paths[0], project)
     else:
         entries = [Entry(_bare(p), p) for p in paths]

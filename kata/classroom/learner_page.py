@@ -29,11 +29,13 @@ class Recorder(Runner):
         return found
 
 
-def write(project: Project, verdicts: list[Verdict], recorder: Recorder, courses: dict[str, Course], out: Path) -> None:
+def write(
+    project: Project, verdicts: list[Verdict], recorder: Recorder | None, courses: dict[str, Course], out: Path
+) -> None:
     """Write the page: verdicts, figures of the results beside the reference, hints. It loads nothing."""
     drawn = []
     for verdict in verdicts:
-        outcomes = recorder.kept.get(verdict.id)
+        outcomes = recorder.kept.get(verdict.id) if recorder else None
         ran = outcomes and verdict.status in ("passed", "failed")
         drawn.append(_figure(courses[verdict.set], verdict, outcomes) if outcomes and ran else None)
     pieces, head, end = figures([d for d in drawn if d])

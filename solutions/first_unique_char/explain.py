@@ -17,7 +17,7 @@ from kata import exercise
 def find_adversarial(model: TransformerBridge, tokens: Int[Tensor, "batch seq"]) -> Int[Tensor, "n 20"]:
     """Find sequences that the model gets badly wrong.
 
-    Return at least one, all of them different. Each is a sequence as the model knows them (10 at position 0,
+    Return at least five, all of them different. Each is a sequence as the model knows them (10 at position 0,
     letters 0 to 9 after it) on which the model's most likely answer is wrong at 3 or more of 20 positions.
     Such sequences are rare among random ones. `tokens` are random sequences to start from, if you want any.
     """
@@ -35,7 +35,7 @@ def find_adversarial(model: TransformerBridge, tokens: Int[Tensor, "batch seq"])
     found = tokens
     for _ in range(40):  # breed: of each generation the 16 worst survive, with five children each
         badness, mistakes = loss(found)
-        if (mistakes >= 3).any():
+        if (mistakes >= 3).sum() >= 5:
             break
         parents = found[badness.topk(min(16, len(found))).indices]
         children = parents.repeat(5, 1)
