@@ -96,6 +96,11 @@ def state(config: pytest.Config) -> State:
     return config.stash[STATE]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("submission") or config.getoption("report"):
+        state(config)  # a wrong option is told before anything is collected
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.File | None:
     """Take the check files out of pytest's own hands: their tests are known without importing them."""

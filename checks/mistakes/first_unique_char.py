@@ -597,6 +597,14 @@ def output_biases_forgotten(model, tokens):
     return made
 
 
+@mistake("component_logits", "Of the output biases you have layer 1's only: each attention layer has one of its own")
+@torch.no_grad()
+def first_output_bias_forgotten(model, tokens):
+    made = attribution.component_logits(model, tokens)
+    made[-1] -= model.b_O[0] / final_scale(model, tokens) @ model.W_U
+    return made
+
+
 @mistake(
     "component_logits",
     "The unembedding's bias does not pass through the LayerNorm: it must not be divided by the scale",
