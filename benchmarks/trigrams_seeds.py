@@ -12,25 +12,31 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = {
-    "right": "right_count",
-    "detected": "detected_count",
-    "of them right": "detected_right",
-    "explained": "explained_count",
-    "precision": "detected_precision",
-    "recall": "detected_recall",
-    "false pairs": "detected_false",
-    "lookups that fit": "lookup_hits",
-    "loss": "losses",
-    "`explain`": "score_program",
+COLUMNS = {  # heading: one fact, or two with an arrow between them
+    "right": ["right_count"],
+    "detected": ["detected_count"],
+    "of them right": ["detected_right"],
+    "explained": ["explained_count"],
+    "precision": ["detected_precision"],
+    "recall": ["detected_recall"],
+    "false pairs": ["detected_false"],
+    "lookups that fit": ["lookup_hits"],
+    "usual pattern": ["usual_pattern"],
+    "mean MLP → linear": ["mlp_mean_by_mode", "linearised_by_mode"],
+    "`explain`": ["score_program"],
 }
 
 
-def shown(value: object) -> str:
+def shown(name: str, value: Any) -> str:
+    if name == "lookup_hits":
+        return f"{value[0]} of {value[1]}"
+    if name == "usual_pattern":
+        return f"{value[0]} on, {value[1]:.0%}"
     if isinstance(value, list):
-        return f"{value[0]:.3f}" if isinstance(value[0], float) else " of ".join(map(str, value))
+        return " + ".join(map(str, value))
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
@@ -64,7 +70,10 @@ def main(runs: list[str], out: Path) -> None:
         trigrams = recipe.make_trigrams(int(seed)).tolist()
         path.with_name(path.name + ".table.json").write_text(json.dumps(trigrams) + "\n", encoding="utf-8")
         bench = Bench(checkpoint, FACT_SEED)
-        row = [shown(rounded(getattr(facts, fact).compute(bench))) for fact in COLUMNS.values()]
+        row = [
+            " → ".join(shown(name, rounded(getattr(facts, name).compute(bench))) for name in names)
+            for names in COLUMNS.values()
+        ]
         print(f"| {kind}, {seed} |", " | ".join(row), "|", flush=True)
 
 

@@ -188,8 +188,11 @@ def _hooks(model: Any) -> dict[str, int]:
         return {}
     counts: dict[str, int] = {}
     for module in model.modules():
+        tables = _tables(module)
+        if not any(tables):
+            continue
         point = hasattr(module, "fwd_hooks")
-        number = sum(point or not _own(hook) for table in _tables(module) for hook in table.values())
+        number = sum(point or not _own(hook) for table in tables for hook in table.values())
         if number:
             name = getattr(module, "name", None) or type(module).__name__
             counts[name] = counts.get(name, 0) + number

@@ -147,6 +147,8 @@ class Session:
         if serial != self.judge.serial or exercise.id not in self.seen:
             return  # about a file as it was before, or of a course that has lost this exercise
         warm, self.ready = self.ready, True
+        if self.judge.warm.mode == "standby":  # it is used up, and the next one warms up now
+            self.began, self.ready, self.stage = time.monotonic(), False, "a standby process imports torch"
         self.progress.record(verdict, self.seen[exercise.id].code)
         if self.round is not None:
             self.round[exercise.id] = verdict

@@ -245,3 +245,13 @@ def test_a_hint_is_in_sight_whatever_the_answer_says(session):
     assert "rung" not in plain(session, 60)
     session.on("key", "h")
     assert "has no hints for sorting_metrics" in plain(session)
+
+
+def test_a_used_standby_process_warms_up_again_and_says_so(session):
+    session.judge.mode = "standby"
+    answer(session, FAILED)
+    assert "warming" not in plain(session), "an answer stands"
+    session.on("saved", {(session.current.set, session.current.file)})
+    assert "warming up, 0 s: a standby process imports torch" in plain(session)
+    session.on("note", {"ready": True})
+    assert "checking …" in plain(session)

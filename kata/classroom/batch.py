@@ -124,8 +124,10 @@ class Batch:
 
     def __exit__(self, *_: Any) -> None:
         self.stop = self.stop or "over"
-        self.warm.close()
-        shutil.rmtree(self.work, ignore_errors=True)
+        try:
+            self.warm.close()
+        finally:
+            shutil.rmtree(self.work, ignore_errors=True)
 
     def _noted(self, note: dict[str, Any]) -> None:
         if "error" in note:

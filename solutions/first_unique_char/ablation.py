@@ -47,16 +47,18 @@ def ablate_heads(
     batch, position by position.
     """
 
-    def loss(hooks: list) -> Float[Tensor, "pos"]:
-        logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
-        return F.cross_entropy(logits.mT, labels, reduction="none").mean(0)
+    def remove(z: Float[Tensor, "b pos head d"], hook: HookPoint, layer: int) -> Float[Tensor, "b pos head d"]:
+        copies = list(z.chunk(7))
+        for head in range(3):
+            i = 1 + 3 * layer + head
+            copies[i] = head_ablation_hook(copies[i], hook, head, kind)
+        return torch.cat(copies)
 
-    def without(layer: int, head: int) -> Float[Tensor, "pos"]:
-        hook = partial(head_ablation_hook, head=head, kind=kind)
-        return loss([(f"blocks.{layer}.attn.hook_z", hook)])
-
-    ablated = torch.stack([without(layer, head) for layer in range(2) for head in range(3)])
-    return (ablated - loss([])).unflatten(0, (2, 3))
+    # One run for all: of seven copies of the batch the first stays whole, each of the others loses one head.
+    hooks = [(f"blocks.{layer}.attn.hook_z", partial(remove, layer=layer)) for layer in range(2)]
+    logits = model.run_with_hooks(tokens.repeat(7, 1), fwd_hooks=hooks)
+    loss = F.cross_entropy(logits.mT, labels.repeat(7, 1), reduction="none").unflatten(0, (7, -1)).mean(1)
+    return (loss[1:] - loss[0]).unflatten(0, (2, 3))
 
 
 @exercise(difficulty=2, importance=4, minutes=15)
@@ -96,20 +98,21 @@ def ablate_qkv(
     replaced by zeros, or by their mean over the batch, position by position.
     """
 
-    def loss(hooks: list) -> Float[Tensor, ""]:
-        logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    def remove(x: Float[Tensor, "b pos head d"], hook: HookPoint, layer: int) -> Float[Tensor, "b pos head d"]:
+        copies = x.clone().unflatten(0, (7, -1))
+        for head in range(3):
+            copy = copies[1 + 3 * layer + head, :, :, head]
+            copy[:] = 0 if kind == "zero" else copy.mean(0)
+        return copies.flatten(0, 1)
 
-    def without(name: str, layer: int, head: int) -> Float[Tensor, ""]:
-        def ablate(x: Float[Tensor, "b pos head d"], hook: HookPoint) -> Float[Tensor, "b pos head d"]:
-            x = x.clone()
-            x[:, :, head] = 0 if kind == "zero" else x[:, :, head].mean(0)
-            return x
+    def losses(name: str) -> Float[Tensor, "layer=2 head=3"]:
+        hooks = [(f"blocks.{layer}.attn.hook_{name}", partial(remove, layer=layer)) for layer in range(2)]
+        logits = model.run_with_hooks(tokens.repeat(7, 1), fwd_hooks=hooks)
+        loss = F.cross_entropy(logits.mT, labels.repeat(7, 1), reduction="none").view(7, -1).mean(1)
+        return (loss[1:] - loss[0]).view(2, 3)
 
-        return loss([(f"blocks.{layer}.attn.hook_{name}", ablate)])
-
-    ablated = [without(name, layer, head) for name in "qkv" for layer in range(2) for head in range(3)]
-    return (torch.stack(ablated) - loss([])).view(3, 2, 3)
+    # As in ablate_heads, of seven copies of the batch the first stays whole.
+    return torch.stack([losses(name) for name in "qkv"])
 
 
 @exercise(difficulty=4, importance=5, minutes=35)

@@ -45,7 +45,7 @@ def freeze_layernorm(
         "second": "blocks.1.ln1.hook_scale",
         "final": "ln_final.hook_scale",
     }
-    _, cache = model.run_with_cache(tokens)
+    _, cache = model.run_with_cache(tokens, names_filter=list(hook_names.values()))
     hooks = []
     for name in which:
         mean = cache[hook_names[name]][:, 1:].mean()
@@ -83,7 +83,7 @@ def l0_detectors(
 
     Returns {head: (its duplicate letters, its anti-duplicate letters)} for the heads 0, 1, 2: sets of ids.
     """
-    _, cache = model.run_with_cache(tokens)
+    _, cache = model.run_with_cache(tokens, names_filter="blocks.0.ln1.hook_scale")
     letters = model.W_E[:10] / cache["blocks.0.ln1.hook_scale"][:, 1:].mean()
     scores = (letters @ model.W_Q[0]) @ (letters @ model.W_K[0]).mT / model.cfg.d_head**0.5
     to_itself = scores.softmax(-1).diagonal(dim1=-2, dim2=-1)
