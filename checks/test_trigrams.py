@@ -295,9 +295,10 @@ def two_samples(at: Bench) -> tuple[torch.Tensor, torch.Tensor]:
     In each one pattern leads clearly, and where the checkpoint allows it, it is not the one that would lead if the
     last positions counted, nor what the units say one by one, and the samples disagree.
     """
-    pool = natural(at, 300, 4, "linearise")
+    pool = natural(at, 300, 3, "linearise")
     on, codes = _codes(at, pool)
-    rows = torch.randint(len(pool), (400, 12), generator=at.generator("samples"))
+    rows = torch.randint(len(pool), (1000, 4), generator=at.generator("samples"))
+    rows = rows.repeat_interleave(torch.tensor([6, 3, 2, 1]), dim=1)  # repeats, or the commonest pattern leads always
     inner, powers = codes[rows][:, :, :-1].flatten(1), 2 ** torch.arange(on.shape[-1])
     usual = inner.mode(1).values[:, None]
     others = torch.where(inner == usual, -1 - torch.arange(inner.shape[1]), inner)

@@ -1,6 +1,7 @@
 """The warm process says what a plain cold run says: over every solution and every known mistake of each set."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -60,17 +61,20 @@ def test_warm_and_cold_agree(project, course_of, warm, tmp_path, set_name):
     torch.set_num_threads(1)
     course = course_of(set_name)
     seen = set()
+    beside = ThreadPoolExecutor(1)
     try:
         for exercise in course.exercises:
             wrong = [with_mistake(tmp_path, set_name, exercise, m) for m in course.mistakes[exercise.name]]
             for submission in (project.solutions, project.exercises, *wrong):
+                running = beside.submit(warm_verdict, warm, submission, exercise)
                 cold = cold_grader(project, submission, course).verdict(exercise).to_dict()
-                hot = warm_verdict(warm, submission, exercise)
+                hot = running.result()
                 assert plain(hot) == plain(cold), submission
                 seen.add((hot["status"], bool(hot["mistake"])))
                 assert submission is not project.solutions or hot["status"] == "passed"
     finally:
         torch.set_num_threads(threads)
+        beside.shutdown()
     assert {("passed", False), ("failed", True)} <= seen
 
 

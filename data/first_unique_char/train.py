@@ -32,9 +32,7 @@ def labels_of(tokens: Int[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
     return torch.where(earliest < seq, letter, NULL)
 
 
-def train(
-    architecture: dict, checkpoint: dict, progress: Callable[[int, int, str], None]
-) -> dict[str, Tensor]:
+def train(architecture: dict, checkpoint: dict, progress: Callable[[int, int, str], None]) -> dict[str, Tensor]:
     """7000 batches of 128 fresh random sequences, cross-entropy over all positions, AdamW without decay.
 
     The task and the architecture are those of the monthly problem of August 2023 (Callum McDougall, ARENA),

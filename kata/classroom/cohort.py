@@ -66,8 +66,10 @@ def make(
 
 
 def _trained(project: Project, checkpoint: Any, folder: Path, say: Callable[[str], Any], train: Any) -> None:
+    import torch
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    torch.set_num_threads(1)  # as the shipped ones were: the models are small, and the same seed gives the same again
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeRemainingColumn()) as bar:
         task = bar.add_task(checkpoint.name)
