@@ -115,6 +115,7 @@ class Fingerprint:
     def changed(self) -> list[str]:
         """Names of the arguments that are no longer what they were; puts them back."""
         moved = [slot for slot in _slots(self.model) if not slot.kept()] if self.model is not None else []
+        _forget_residue(self.model)
         names = ["model"] if moved else []
         for name, (tensor, before) in self.tensors.items():
             if tensor.shape != before.shape or not _same(tensor, before):
@@ -167,6 +168,30 @@ def _slots(model: torch.nn.Module) -> list[_Slot]:
     return _SLOTS[model]
 
 
+def _forget_residue(model: Any) -> None:
+    """Take out what the library registers as a weight when a weight itself is sent through one of its norms.
+
+    It keeps the last input of a norm as an attribute; a Parameter kept like that makes every later run fail.
+    """
+    if model is not None:
+        known = {(id(slot.table), slot.key) for slot in _slots(model)}
+        for module in _modules(model):
+            for table in (module._parameters, module._buffers):
+                for key in [k for k, t in table.items() if t is not None and (id(table), k) not in known]:
+                    del table[key]
+                    object.__setattr__(module, key, None)
+
+
+_MODULES: WeakKeyDictionary[torch.nn.Module, list[torch.nn.Module]] = WeakKeyDictionary()
+
+
+def _modules(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """A model's modules; walked once, because the walk costs more than most calls."""
+    if model not in _MODULES:
+        _MODULES[model] = list(model.modules())
+    return _MODULES[model]
+
+
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
     if torch.equal(a, b):
         return True
@@ -187,7 +212,7 @@ def _hooks(model: Any) -> dict[str, int]:
     if model is None:
         return {}
     counts: dict[str, int] = {}
-    for module in model.modules():
+    for module in _modules(model):
         tables = _tables(module)
         if not any(tables):
             continue

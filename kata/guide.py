@@ -1,7 +1,7 @@
 """What a guide is written with: the learner's functions, reloaded when saved, and the figures of a set.
 
 from kata.guide import Guide
-guide = Guide("sorted_list")          # or set SUBMISSION, or Guide("sorted_list", "solutions")
+guide = Guide("my_set")               # or set SUBMISSION, or Guide("my_set", "solutions")
 your = guide.functions                # your.ov_tables is your function; save the file, call it again
 guide.draw("two_scales")              # the figure of that name, drawn from what your function gives
 with guide.attempt():                 # one line, not a traceback, where a function is not written yet

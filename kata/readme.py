@@ -49,7 +49,7 @@ def sections(path: Path) -> list[Section]:
     text = path.read_text(encoding="utf-8")
     heads = list(_HEADING.finditer(text))
     found = []
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip(heads, [*heads[1:], None][: len(heads)], strict=True):
         body = text[head.end() : following.start() if following else len(text)]
         body = re.split(r"^#{1,2} ", body, maxsplit=1, flags=re.M)[0]
         blocks = {m[1].strip(): m[2].strip() for m in _BLOCK.finditer(body)}

@@ -85,7 +85,10 @@ def _wrong(value: Any, annotation: Any, request: Call, signature: inspect.Signat
         return f"returned a {kind(value)}{hint}"
     for label, part, promise in _parts(value, annotation):
         if not _fits(part, promise, request, signature):
-            return _wrong(part, promise, request, signature).replace("returned", f"returned as its part {label}", 1)
+            inner = _wrong(part, promise, request, signature)
+            if inner.startswith("returned as its part "):
+                return inner.replace("its part ", f"its part {label}", 1)
+            return inner.replace("returned", f"returned as its part {label}", 1)
     if not _is_shape(annotation) or not isinstance(value, torch.Tensor):
         return f"returned {_article(value)}, not what its signature promises"
     known = sizes(request, signature)

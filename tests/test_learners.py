@@ -1,6 +1,7 @@
 """What learners do to a function, and the one clear line that each of it gets."""
 
 import pytest
+import torch
 
 RIGHT = """
 bos = torch.full((len(lists), 1), BOS)
@@ -202,3 +203,16 @@ def test_an_import_that_never_ends_is_stopped(submit, tmp_path, project, course_
     monkeypatch.setattr(course_of("sorted_list").checks["make_sorting_tokens"], "seconds", 1.0)
     verdict = grader.verdict(project.exercise("sorted_list.make_sorting_tokens"))
     assert verdict.status == "timed out"
+
+
+def test_a_weight_sent_through_a_norm_does_not_spoil_the_model(course_of):
+    """The library keeps a norm's input as an attribute; a Parameter kept like that breaks every later run."""
+    from kata.calls import MODEL, call, run
+
+    bench = course_of("list_compression").bench_of("teacher_shown")
+    tokens = torch.tensor([[1, 2, 10, 1, 2]])
+    before = bench.model(tokens)
+    for _ in range(2):
+        outcome = run(lambda model: model.blocks[0].ln1(model.W_pos), call(model=MODEL), bench.model)
+        assert outcome.clean, outcome
+    assert torch.equal(bench.model(tokens), before)
