@@ -51,13 +51,24 @@ def sections(path: Path) -> list[Section]:
     found = []
     for head, following in zip(heads, [*heads[1:], None][: len(heads)], strict=True):
         body = text[head.end() : following.start() if following else len(text)]
-        body = re.split(r"^#{1,2} ", body, maxsplit=1, flags=re.M)[0]
+        body = _before_heading(body)
         blocks = {m[1].strip(): m[2].strip() for m in _BLOCK.finditer(body)}
         outside = _BLOCK.sub("", body).strip()
         rating, _, rest = outside.partition("\n")
         line = text.count("\n", 0, head.start()) + 1
         found.append(Section(int(head[1]), head[2], line, rating.strip(), rest.strip(), blocks))
     return found
+
+
+def _before_heading(text: str) -> str:
+    """The text up to a larger heading; a `# comment` inside a code block is none."""
+    kept, fenced = [], False
+    for line in text.splitlines(keepends=True):
+        fenced ^= line.startswith("```")
+        if not fenced and re.match(r"#{1,2} ", line):
+            break
+        kept.append(line)
+    return "".join(kept)
 
 
 def problems(path: Path, exercises: list[Exercise]) -> list[str]:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from conftest import PROJECT
 from safetensors.torch import load_file, save_file
 
 from kata.checkpoints import brought, checkpoints, load_model, read_weights
@@ -13,30 +14,25 @@ from kata.project import KataError, Project
 
 def old_format(state: dict, heads: int, d_head: int) -> dict:
     """A native state dict in the names and shapes of HookedTransformer.state_dict()."""
-    renamed = {}
+    renamed = {"blocks.0.attn.mask": torch.ones(3, 3).tril().bool(), "blocks.0.attn.IGNORE": torch.tensor(-torch.inf)}
     for key, value in state.items():
         name, _, kind = key.rpartition(".")
-        match name.rpartition(".")[2]:
-            case "embed":
-                renamed["embed.W_E"] = value
-            case "pos_embed":
-                renamed["pos_embed.W_pos"] = value
-            case "unembed":
-                renamed["unembed.W_U" if kind == "weight" else "unembed.b_U"] = value.T if kind == "weight" else value
-            case "q" | "k" | "v" as part:
-                stem = name.rpartition(".")[0]
-                if kind == "weight":
-                    renamed[f"{stem}.W_{part.upper()}"] = value.view(heads, d_head, -1).mT.contiguous()
-                else:
-                    renamed[f"{stem}.b_{part.upper()}"] = value.view(heads, d_head)
-            case "o":
-                stem = name.rpartition(".")[0]
-                renamed[f"{stem}.W_O" if kind == "weight" else f"{stem}.b_O"] = (
-                    value.T.reshape(heads, d_head, -1).contiguous() if kind == "weight" else value
-                )
-    renamed["blocks.0.attn.mask"] = torch.ones(22, 22).tril().bool()
-    renamed["blocks.0.attn.IGNORE"] = torch.tensor(-torch.inf)
-    return renamed
+        stem, _, part = name.rpartition(".")
+        weight = kind == "weight"
+        if part in ("embed", "pos_embed"):
+            renamed[f"{part}.W_{'E' if part == 'embed' else 'pos'}"] = value
+        elif part == "unembed":
+            renamed["unembed.W_U" if weight else "unembed.b_U"] = value.T if weight else value
+        elif part in ("q", "k", "v"):
+            shaped = value.view(heads, d_head, -1).mT if weight else value.view(heads, d_head)
+            renamed[f"{stem}.{'W' if weight else 'b'}_{part.upper()}"] = shaped.contiguous()
+        elif part == "o":
+            renamed[f"{stem}.{'W' if weight else 'b'}_O"] = value.T.reshape(heads, d_head, -1) if weight else value
+        elif part in ("in", "out"):
+            renamed[f"{stem}.{'W' if weight else 'b'}_{part}"] = value.T if weight else value
+        else:
+            renamed[f"{name}.{'w' if weight else 'b'}"] = value  # a norm
+    return {k: v.contiguous() for k, v in renamed.items()}
 
 
 @pytest.fixture
@@ -44,13 +40,29 @@ def weights(project):
     return load_file(project.data / "sorted_list" / "shown.safetensors")
 
 
-def test_the_old_format_gives_the_same_model(project, tmp_path, weights):
+@pytest.mark.parametrize("set_name", PROJECT.sets)
+def test_the_old_format_gives_the_same_model(tmp_path, set_name):
+    """An instructor's file in the format of the literature, processed as the set's own checkpoints are."""
+    for checkpoint in checkpoints(PROJECT, set_name):
+        if checkpoint.role == "shown":
+            shape = checkpoint.architecture
+            file = tmp_path / f"{checkpoint.variant}_old.pt"
+            torch.save(old_format(read_weights(checkpoint.path), shape["n_heads"], shape["d_head"]), file)
+            theirs = brought(PROJECT, set_name, file)
+            assert theirs.variant == checkpoint.variant
+            tokens = torch.randint(0, shape["d_vocab"], (3, shape["n_ctx"]))
+            assert torch.equal(load_model(theirs)(tokens), load_model(checkpoint)(tokens))
+
+
+def test_the_facts_of_a_brought_file_stand_beside_the_published_ones(tmp_path, weights):
+    from kata.facts import of_file
+
     file = tmp_path / "old.pt"
     torch.save(old_format(weights, 1, 128), file)
-    model = load_model(brought(project, "sorted_list", file))
-    tokens = torch.randint(0, 50, (4, 22))
-    shown = load_model(checkpoints(project, "sorted_list")[0])
-    assert torch.equal(model(tokens), shown(tokens))
+    known = json.loads((PROJECT.data / "sorted_list" / "facts.json").read_text())["checkpoints"]["shown"]
+    lines = of_file(PROJECT, "sorted_list", file)
+    line = next(x for x in lines if x.startswith("successor_fraction "))
+    assert str(known["successor_fraction"]) in line
 
 
 def test_an_old_file_without_its_zero_biases_is_taken(project, tmp_path, weights):
