@@ -123,7 +123,7 @@ def evidence(gap: Gap) -> list[str]:
     """Got, expected, and where they differ most, in at most four lines."""
     where = f" in {gap.path}" if gap.path else ""
     if gap.reason:
-        return [f"{gap.reason}{where}"]
+        return [] if gap.reason.startswith("shape ") else [f"{gap.reason}{where}"]  # the headline has the shapes
     if not isinstance(gap.expected, torch.Tensor) or gap.expected.ndim == 0:
         return [f"got {show(gap.got)}, expected {show(gap.expected)}{where}"]
     a, b = gap.got.double(), gap.expected.double()
@@ -131,16 +131,21 @@ def evidence(gap: Gap) -> list[str]:
     at = [int(i) for i in torch.unravel_index(difference.argmax(), difference.shape)]
     entry = ", ".join(map(str, at))
     wrong = (difference > 1e-6 + 1e-4 * b.abs()).double().mean().item()
-    pair = f"got {show(gap.got[tuple(at)])}, expected {show(gap.expected[tuple(at)])}"
+    one, other = gap.got[tuple(at)], gap.expected[tuple(at)]
+    pair = f"got {show(one)}, expected {show(other)}"
+    if show(one) == show(other):
+        pair = f"got {one.item():.9g}, expected {other.item():.9g}"
     lines = [f"largest difference at [{entry}]{where}: {pair}"]
-    if wrong < 1:
+    if 0 < wrong < 1:
         lines.append(
             f"{max(wrong, 1 / difference.numel()):.0%} of the entries differ"
             if wrong >= 0.01
             else f"{round(wrong * difference.numel())} of {difference.numel()} entries differ"
         )
     row = tuple(at[:-1])
-    if b[row].numel() > 1:
+    if gap.got.dtype == torch.bool and gap.expected.dtype == torch.bool:
+        lines.append(f"True in {int(gap.got.sum())} places, expected in {int(gap.expected.sum())}")
+    elif b[row].numel() > 1:
         middle = at[-1]
         low = max(0, min(middle - 2, b.shape[-1] - 5))
         piece = slice(low, low + 5)

@@ -1,6 +1,7 @@
 """The second half of a check: over the plain values that came back, say whether they are right, and if not, why."""
 
 import math
+import re
 from typing import Any
 
 import torch
@@ -64,7 +65,8 @@ def _judge(course: Course, exercise: Exercise, check: Check, outcomes: list[list
     status, headline, lines, score = problem
     named = recognise(course, exercise.name, outcomes)
     if named:
-        lines = [f"in figures: {headline}", *lines] if status == FAILED else lines
+        figures = re.sub(r" \([^()]*\?\)$", "", headline)  # a guess has no place beside a name
+        lines = [f"in figures: {figures}", *lines] if status == FAILED else lines
         return verdict(status, named.message, lines, mistake=named.name, score=score)
     return verdict(status, headline, lines, score=score)
 
@@ -138,7 +140,9 @@ def _unequal(
         if all(flat[i][0].checkpoint.role != "shown" for i in failing):
             headline = f"right on the shown checkpoint, wrong on its sibling: {headline}"
             lines.append("does it use a number or a table that belongs to one checkpoint only?")
-    lines += _ignored([c for _, c, _ in flat], [o.value for *_, o in flat], expected)
+    ignored = _ignored([c for _, c, _ in flat], [o.value for *_, o in flat], expected)
+    if ignored:
+        headline, lines = ignored, [headline, *lines]
     return FAILED, f"{headline[0].upper()}{headline[1:]}", lines, 0
 
 
@@ -225,14 +229,14 @@ def _crash(name: str, outcome: Outcome, about: list[str]) -> tuple[str, list[str
     return f"`{name}` stopped with {error.kind}" + (f": {message}" if message else ""), lines + about
 
 
-def _ignored(calls: list[Call], got: list[Any], expected: list[Any]) -> list[str]:
-    """Say so when the result never changes although one argument does and should."""
+def _ignored(calls: list[Call], got: list[Any], expected: list[Any]) -> str:
+    """A sentence where the result never changes although one argument does and should; else ""."""
     for i in range(len(calls) - 1):
         a, b = calls[i], calls[i + 1]
         changed = [k for k in a.args if k in b.args and not _equal_args(a.args[k], b.args[k])]
         if len(changed) == 1 and _equal_args(got[i], got[i + 1]) and not _equal_args(expected[i], expected[i + 1]):
-            return [f"your result did not change when `{changed[0]}` did"]
-    return []
+            return f"your result did not change when `{changed[0]}` did"
+    return ""
 
 
 def _equal_args(a: Any, b: Any) -> bool:

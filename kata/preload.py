@@ -6,7 +6,7 @@ Both halves of a check run in the child, as in `pytest checks`; the warm process
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def prepare(settings: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
     """Import everything, then get the exercises ready: those of the first set before the door opens.
 
     Args:
-        settings: "root", the course's folder; "sets" in the order in which they are wanted.
+        settings: "root", the course's folder; "sets" in the order in which they are wanted, which may change.
     """
     began = time.perf_counter()
     import torch
@@ -34,20 +34,39 @@ def prepare(settings: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
     PROJECT[:] = [Project.find(Path(settings["root"]))]
     if settings.get("mode") == "cold":
         return
-    for place, set_name in enumerate(settings["sets"]):
-        note: dict[str, Any] = {"stage": set_name}
-        try:
+    done: set[tuple[str, str]] = set()
+    while True:
+        current = settings["sets"][0]
+        coming = [("set", current), ("mistakes", current), *(("set", name) for name in settings["sets"])]
+        work = next((item for item in [*coming, ("figures", "")] if item not in done), None)
+        if work is None:
+            yield {"rest": True}
+            continue
+        error = yield from _attempt(*work)
+        done.add(work)
+        if work[0] == "set":
+            note = {"stage": work[1], "seconds": time.perf_counter() - began, **error}
+            yield note if error else {**note, "limit": _limit(work[1])}
+        if len(done) == 1:
+            yield {"ready": True}
+
+
+def _attempt(kind: str, set_name: str) -> Generator[None, None, dict[str, str]]:
+    """Do one piece of work in steps; what stopped it, as {"error": text}."""
+    try:
+        if kind == "figures":
+            with contextlib.suppress(ImportError):
+                import kata.pictures
+                import kata.plots  # noqa: F401
+        elif kind == "set":
             yield from _warm_up(set_name)
-            note["limit"] = _limit(set_name)
-        except KataError as error:
-            note["error"] = str(error)
-        except Exception as error:  # a course file that is being written; the other sets are well
-            note["error"] = f"{set_name} cannot be made ready: {type(error).__name__}: {error}"
-        note["seconds"] = time.perf_counter() - began
-        yield {**note, "ready": True} if place == 0 else note
-    with contextlib.suppress(ImportError):
-        import kata.pictures
-        import kata.plots  # noqa: F401
+        else:
+            yield from _meet_mistakes(set_name)
+    except KataError as error:
+        return {"error": str(error)}
+    except Exception as error:  # a course file that is being written; the other sets are well
+        return {"error": f"{set_name} cannot be made ready: {type(error).__name__}: {error}"}
+    return {}
 
 
 def _warm_up(set_name: str) -> Iterator[None]:
@@ -68,6 +87,17 @@ def _warm_up(set_name: str) -> Iterator[None]:
             course.expected(exercise.name)
             judge(course, exercise.name, course.outcomes(exercise.name, course.reference(exercise.name)))
             yield None
+
+
+def _meet_mistakes(set_name: str) -> Iterator[None]:
+    """Run each known mistake on its first call, on which nearly all of them are told from a learner's result."""
+    course = COURSES[set_name]
+    for exercise in course.exercises:
+        for mistake in course.mistakes.get(exercise.name, []):
+            if mistake.when is None and not mistake.accepted and exercise.name in course.checks:
+                bench, calls = course.plan(exercise.name)[0]
+                course.mistaken(mistake, bench, calls[0])
+                yield None
 
 
 def _limit(set_name: str) -> float:

@@ -1,7 +1,7 @@
 """The far side of `kata.warm`: a process that imports ahead and then runs targets, each in a process of its own.
 
 Light until the preload, and one thread in mode fork. Started as `python -P -m kata.warm_server fork FD` or
-`... single`; what is said goes in frames: one byte of kind, four of length, the body.
+`... single`.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import queue
 import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -24,58 +23,23 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from kata.project import KataError
+from kata.warm_wire import (
+    ACCEPTED,
+    ERROR,
+    HEAD,
+    MOST,
+    NOTE,
+    SETTINGS,
+    STATUS,
+    VALUE,
+    Frames,
+    growth,
+    pack,
+    resident,
+)
 
-SETTINGS, JOB, VALUE, STATUS, ACCEPTED, NOTE, ERROR = b"s", b"j", b"v", b"t", b"a", b"n", b"e"
-HEAD = struct.Struct("!cI")
-MOST = 1 << 30  # bytes: no frame is larger
 TICK = 0.05  # s between looks at the clock and the memory of a run
 REAPER, DEATH_SIGNAL = 36, 1  # prctl: inherit orphans; be killed when the parent is gone
-
-
-def pack(kind: bytes, body: bytes = b"") -> bytes:
-    return HEAD.pack(kind, len(body)) + body
-
-
-class Frames:
-    """Takes frames out of a stream of bytes."""
-
-    def __init__(self, receive: Callable[[int], bytes]):
-        self._receive = receive
-        self._held = bytearray()
-
-    def read(self, most: int) -> tuple[bytes, bytes] | None:
-        """Wait for the next frame; None at the end of the stream or where a frame is larger than `most`."""
-        if not self._fill(HEAD.size):
-            return None
-        kind, length = HEAD.unpack_from(self._held)
-        if length > most or not self._fill(HEAD.size + length):
-            return None
-        body = bytes(self._held[HEAD.size : HEAD.size + length])
-        del self._held[: HEAD.size + length]
-        return kind, body
-
-    def _fill(self, wanted: int) -> bool:
-        while len(self._held) < wanted:
-            data = self._receive(min(1 << 20, wanted - len(self._held)))
-            if not data:
-                return False
-            self._held += data
-        return True
-
-
-def resident(pid: int) -> int:
-    """Bytes of a process's own memory that are in RAM (not files it maps); 0 where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            fields = file.read().split()
-        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return 0
-
-
-def growth(pid: int, base: int) -> int:
-    """Bytes that a run has taken beyond what it started with."""
-    return max(0, resident(pid) - base) if base else 0
 
 
 def named(path: str) -> Callable:
@@ -85,7 +49,7 @@ def named(path: str) -> Callable:
 
 
 class Steps:
-    """The preload, done step by step."""
+    """The preload, done step by step; it may rest, and goes on when its settings change."""
 
     def __init__(self, opening: dict[str, Any], tell: Callable[[dict[str, Any]], None]):
         self.ready = False
@@ -93,6 +57,12 @@ class Steps:
         self._tell = tell
         self._opening = opening
         self._generator: Iterator[dict[str, Any] | None] | None = None
+        self._over = False
+
+    def change(self, settings: dict[str, Any]) -> None:
+        """The preload's own dict of settings is changed; it looks at it when it likes."""
+        self._opening["settings"].update(settings)
+        self.left = not self._over
 
     def step(self) -> None:
         try:
@@ -100,14 +70,15 @@ class Steps:
                 self._generator = iter(named(self._opening["preload"])(self._opening["settings"]))
             note = next(self._generator)
             self.ready = self.ready or bool(note and note.get("ready"))
+            self.left = not (note and note.get("rest"))
         except StopIteration:
-            self.left, self.ready = False, True
+            self.left, self.ready, self._over = False, True, True
             return
         except Exception as error:
             told = isinstance(error, KataError)
             note = {"error": str(error) if told else "".join(traceback.format_exception(error))[-4000:]}
-            self.left, self.ready = False, True
-        if note:
+            self.left, self.ready, self._over = False, True, True
+        if note and not note.get("rest"):
             self._tell(note)
 
 
@@ -192,6 +163,9 @@ class Server:
             return False
         length = _exactly(self.control, 4)
         header = json.loads(_exactly(self.control, int.from_bytes(length, "big")))
+        if kind == SETTINGS:
+            self.steps.change(header)
+            return True
         payload = self.frames.read(MOST)
         client = socket.socket(fileno=descriptors[0])
         if payload is None:

@@ -88,6 +88,8 @@ class Session:
     def choose(self, exercise: Exercise) -> None:
         """Make another exercise the current one and judge it."""
         self.page, self.hint, self.elsewhere, self.message, self.offset = None, None, None, "", 0
+        if exercise.set != self.current.set:
+            self.judge.prefer(order(self.project, exercise))
         if exercise.id != self.current.id:
             self.current, self.verdict, self.seconds = exercise, None, None
         self.begin()

@@ -61,9 +61,13 @@ class Judge:
 
     def restart(self, sets: list[str]) -> None:
         """Start the warm process anew, because the course itself has changed."""
-        self.warm.settings = {**self.warm.settings, "sets": sets}
+        self.warm.change(sets=sets)
         self._ticket.cancel()
         self.warm.restart()
+
+    def prefer(self, sets: list[str]) -> None:
+        """Say in which order the sets are wanted now."""
+        self.warm.change(sets=sets)
 
     def ask(self, exercise: Exercise) -> None:
         """Judge this one now; whatever else is on is called off."""

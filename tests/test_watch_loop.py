@@ -37,6 +37,9 @@ class FakeJudge:
     def restart(self, sets):
         self.restarts.append(sets)
 
+    def prefer(self, sets):
+        self.preferred = sets
+
 
 @pytest.fixture
 def session(project, tmp_path):

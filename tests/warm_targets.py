@@ -26,6 +26,18 @@ def slow(settings):
     yield {"ready": True}
 
 
+def resting(settings):
+    """Says what it is asked for, and rests in between."""
+    yield {"ready": True}
+    said = None
+    while True:
+        if said != settings["word"]:
+            said = settings["word"]
+            yield {"word": said}
+        else:
+            yield {"rest": True}
+
+
 def broken(settings):
     yield {"hello": 1}
     raise ValueError("the course is broken")

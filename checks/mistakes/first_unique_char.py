@@ -229,6 +229,15 @@ def without_positions(model):
     return (model.W_E.pow(2).mean(-1) + model.cfg.eps).sqrt()[:, None].repeat(1, 20)
 
 
+@mistake(
+    "ln0_scale_table",
+    "You used torch's std as it comes: it divides by 41 and not by 42, and knows no eps under the root",
+)
+@torch.no_grad()
+def sample_deviation(model):
+    return residual(model).std(-1)
+
+
 @mistake("ln0_scale_table", "You leave out eps, which stands under the root")
 @torch.no_grad()
 def without_eps(model):

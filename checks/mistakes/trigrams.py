@@ -448,6 +448,14 @@ def penalty_sign(model):
     return -circuits.recency_penalty(model)
 
 
+@mistake("recency_penalty", "Your step goes from p to p + 1: the two keys stand at p and at p - 1")
+@torch.no_grad()
+def penalty_step_ahead(model):
+    step = (model.W_pos[2:] - model.W_pos[1:-1]) @ model.W_K[0, 0]
+    query = (model.W_E[None] + model.W_pos[1:-1, None]) @ model.W_Q[0, 0] + model.b_Q[0, 0]
+    return (query * step[:, None]).sum(-1) / step.shape[-1] ** 0.5
+
+
 @mistake("recency_penalty", "Your penalty is 4 times too large: scores carry the factor 1 / sqrt(d_head)")
 def penalty_unscaled(model):
     return 4 * circuits.recency_penalty(model)

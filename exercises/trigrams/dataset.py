@@ -23,7 +23,8 @@ def sample_sequences(
     Every token is drawn uniformly from the vocabulary (0 .. len(table) - 1) with `generator`, unless the two
     tokens before it are a trigram's pair: after (a, b) with `table[a, b] >= 0` comes `table[a, b]`, always,
     up to and including the last position. A token that a trigram has put there counts like any other: it may
-    be the first or the second token of the next pair. So a finished sequence breaks no trigram anywhere.
+    be part of the next pair. (In the tables of the checkpoints it never is the second token of one. The check
+    also tries small, dense tables of its own, where it can be.) So a finished sequence breaks no trigram.
     """
     raise NotImplementedError
 

@@ -225,12 +225,29 @@ def _cover(path: Path, keep: list[Path]) -> None:
         with contextlib.suppress(OSError):
             _mount("/dev/null", str(path), "", _BIND)
         return
-    if any(k.is_relative_to(path) for k in keep):
+    inside = [k for k in keep if k.is_relative_to(path)]
+    if inside and not path.stat().st_mode & 0o001:
+        _rebuild(path, inside)
+        return
+    if inside:
         for child in sorted(path.iterdir()):
             if child.is_dir() or not any(k.parent == path and k.name.startswith(child.stem) for k in keep):
                 _cover(child, keep)
         return
     _mount("tmpfs", str(path), "tmpfs", _NOSUID | _NODEV, "size=64k,mode=755")
+
+
+def _rebuild(path: Path, inside: list[Path]) -> None:
+    """Others may not walk through this folder: put one over it that holds what is needed and nothing else."""
+    tops = [k for k in inside if k.exists() and not any(k != o and k.is_relative_to(o) for o in inside)]
+    handles = [(k, k.is_dir(), os.open(k, os.O_PATH)) for k in tops]
+    _mount("tmpfs", str(path), "tmpfs", _NOSUID | _NODEV, "size=64k,mode=755")
+    for kept, folder, handle in handles:
+        (kept if folder else kept.parent).mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not folder:
+            kept.touch()
+        _mount(f"/proc/self/fd/{handle}", str(kept), "", _BIND)
+        os.close(handle)
 
 
 def _limit(order: Order) -> None:
