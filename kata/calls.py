@@ -141,7 +141,7 @@ def run(
         root: the submission's folder, to tell the learner's own lines from those of libraries.
         seconds: the time limit.
     """
-    args = {k: _copy(v) for k, v in request.args.items() if v is not MODEL}
+    args = {k: copied(v) for k, v in request.args.items() if v is not MODEL}
     own = _exchange(model, request.weights)
     mark = Fingerprint.take(args, model)
     full = {k: model if v is MODEL else args[k] for k, v in request.args.items()}
@@ -204,15 +204,16 @@ def _closed(model: Any, modules: tuple[str, ...]) -> Iterator[None]:
             handle.remove()
 
 
-def _copy(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """A copy of an argument, so that no function can change it for another: tensors, generators, and lists of them."""
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, torch.Generator):
         return value.clone_state()
     if isinstance(value, dict):
-        return {k: _copy(v) for k, v in value.items()}
+        return {k: copied(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_copy(v) for v in value)
+        return type(value)(copied(v) for v in value)
     return value.copy() if isinstance(value, set) else value
 
 
@@ -224,7 +225,7 @@ def _value(function: Callable, request: Call, args: dict[str, Any], model: Any) 
         return plain(result)
     if not callable(result):
         return Foreign(type(result).__name__, "where a function was expected")
-    return [plain(result(*(_copy(v) for v in further.values()))) for further in request.then]
+    return [plain(result(*(copied(v) for v in further.values()))) for further in request.then]
 
 
 def _through_hook(function: Callable, hook: Hooked, extra: list[Any], model: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kata.calls import MODEL, Call
+from kata.calls import MODEL, Call, copied
 from kata.compare import Tolerance, compare
 from kata.course import Course
 from kata.plain import plain
@@ -102,7 +102,7 @@ def ignored(course: Course, name: str) -> Named:
             continue
 
         def wrong(*args: Any, index: int = index, first: Any = values[0]) -> Any:
-            return course.reference(name)(*(first if i == index else a for i, a in enumerate(args)))
+            return course.reference(name)(*(copied(first) if i == index else a for i, a in enumerate(args)))
 
         yield f" {argument}", wrong
 

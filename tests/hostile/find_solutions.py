@@ -14,7 +14,8 @@ def make_sorting_tokens(lists):
     for top in (here, os.path.dirname(os.path.dirname(own)), "/tmp", "/root", "/home"):
         for folder, folders, files in os.walk(top):
             folders[:] = [f for f in folders if f not in ("site-packages", "node_modules")]
-            hits = [f for f in files if f in ("circuits.py", "test_sorted_list.py", "facts.json", "shown.safetensors")]
+            wanted = ("circuits.py", "test_sorted_list.py", "facts.json", "shown.safetensors")
+            hits = [f for f in files if f in wanted and os.path.getsize(os.path.join(folder, f))]
             if (
                 hits
                 and not os.path.abspath(folder).startswith(own)
