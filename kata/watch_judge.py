@@ -13,6 +13,11 @@ from kata.verdict import BROKEN, GRADER_ERROR, TIMED_OUT, Verdict
 from kata.warm import Result, Ticket, Warm
 
 MEMORY = 4_000_000_000  # bytes that a run may take before it is stopped
+KEEP_PAGES = {  # glibc gives large tensors back to the system at once, and a fresh page costs more than its sum
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 SETTLE = 0.2  # s that a file may be away while an editor replaces it
 
 Post = Callable[..., None]
@@ -36,7 +41,11 @@ class Judge:
         self.post = post
         self._limits: list[float] = []
         self.warm = Warm(
-            "kata.preload:prepare", {"root": str(project.root), "sets": sets}, mode=mode, on_note=self._noted
+            "kata.preload:prepare",
+            {"root": str(project.root), "sets": sets},
+            mode=mode,
+            on_note=self._noted,
+            environment=KEEP_PAGES,
         )
         self._wanted = threading.Condition()
         self._request: list[Exercise] | None = None

@@ -189,7 +189,7 @@ def enclose(order: Order, held: Iterable[str]) -> list[str]:
     _limit(order)
     _step_back(order.slot)
     stands.append("limits")
-    if root and ("files" in stands or _open_to_all(order.keep)):  # a user who cannot read Python can run nothing
+    if root:  # never as root: where Python lies in a folder that others cannot enter, nothing runs
         with contextlib.suppress(OSError):
             os.setgroups([])
             os.setresgid(user, user, user)
@@ -235,11 +235,6 @@ def _cover(path: Path, keep: list[Path]) -> None:
                 _cover(child, keep)
         return
     _mount("tmpfs", str(path), "tmpfs", _NOSUID | _NODEV, "size=64k,mode=755")
-
-
-def _open_to_all(kept: Iterable[str]) -> bool:
-    """Whether any user may walk to these places."""
-    return all(part.stat().st_mode & 0o001 for k in kept for part in (Path(k), *Path(k).parents) if part.is_dir())
 
 
 def _rebuild(path: Path, inside: list[Path]) -> None:
