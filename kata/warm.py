@@ -34,7 +34,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kata.warm_process import Forking, Process, Result, Single, Ticket
@@ -79,7 +79,7 @@ class Warm:
         *,
         mode: str | None = None,
         on_note: Callable[[dict[str, Any]], None] | None = None,
-        environment: dict[str, str | None] | None = None,
+        environment: Mapping[str, str | None] | None = None,
         folder: str | os.PathLike[str] | None = None,
     ):
         self.preload = preload

@@ -9,7 +9,7 @@ from typing import Any
 
 from kata.project import KataError, Project
 
-STEP = 30  # ms between looks for new changes; a save is told when one such step brings nothing new
+STEP = 20  # ms between looks for new changes; a save is told when one such step brings nothing new
 GROUP = 250  # ms after which a storm of changes is told all the same
 AGAIN = 1000  # ms between looks whether the folder is still the same one
 

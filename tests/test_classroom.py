@@ -612,7 +612,7 @@ def test_the_learners_own_page(tmp_path):
     body = b"return torch.zeros(len(lists), 22, dtype=torch.long)"
     wrong[f"{SET}/dataset.py"] = wrong[f"{SET}/dataset.py"].replace(b"raise NotImplementedError", body, 1)
     lay(tmp_path / "mine", wrong)
-    command = ["pytest", "-q", f"checks/test_{SET}.py", "--submission", str(tmp_path / "mine")]
+    command = [sys.executable, "-m", "pytest", "-q", f"checks/test_{SET}.py", "--submission", str(tmp_path / "mine")]
     done = subprocess.run(
         [*command, "--report", str(tmp_path / "mine.html")], cwd=PROJECT.root, capture_output=True, text=True
     )
