@@ -5,13 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from kata.project import KataError, Project
 
 STEP = 20  # ms between looks for new changes; a save is told when one such step brings nothing new
 GROUP = 250  # ms after which a storm of changes is told all the same
 AGAIN = 1000  # ms between looks whether the folder is still the same one
+KINDS = (".py", ".json", ".safetensors")
 
 
 class Files:
@@ -40,19 +40,16 @@ class Files:
             self._thread.join(3)
 
     def _work(self) -> None:
-        from watchfiles import PythonFilter
-
-        keep = PythonFilter(extra_extensions=(".json", ".safetensors"))
         while not self._stop.is_set():
             try:
-                self._watch(keep)
+                self._watch()
             except FileNotFoundError:
                 time.sleep(0.2)  # the folder is being replaced
             except Exception as error:
                 self._post("unwatched", f"{error}; try WATCHFILES_FORCE_POLLING=1")
                 return
 
-    def _watch(self, keep: Any) -> None:
+    def _watch(self) -> None:
         """Watch until told to stop, or until the exercises' folder is another one than at the beginning."""
         from watchfiles import watch
 
@@ -62,7 +59,7 @@ class Files:
         known = _identity(mine)
         for changes in watch(
             *folders,
-            watch_filter=keep,
+            watch_filter=lambda change, path: path.endswith(KINDS) and "__pycache__" not in path,
             step=STEP,
             debounce=GROUP,
             rust_timeout=AGAIN,
